@@ -1,0 +1,24 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestProjectInlineConfiguration, ViteUserConfig } from 'vitest/config';
+
+// Tests run on the sources of every package: nothing has to be built first.
+// After our own condition come vite's defaults, which naming one replaces.
+const conditions = ['nest86-source', 'module', 'node', 'development|production'];
+
+const packages = fileURLToPath(new URL('packages', import.meta.url));
+const projects: TestProjectInlineConfiguration[] = readdirSync(packages)
+  .filter((name) => existsSync(join(packages, name, 'package.json')))
+  .map((name) => ({
+    extends: true,
+    test: { name, root: join(packages, name), include: ['{src,test}/**/*.test.ts'] },
+  }));
+
+const config: ViteUserConfig = {
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: { projects },
+};
+
+export default config;
