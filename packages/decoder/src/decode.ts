@@ -33,6 +33,34 @@ export function decode(bytes: Uint8Array, offset: number, options: DecoderOption
   return decodeAhead(padded, 0, count, options, out);
 }
 
+/**
+ * Brings code bytes into `buffer`: those that follow the first `count`, at least one, up to 15 in all, and answers how many there
+ * are now. Answers `count` if the next byte cannot be read.
+ */
+export type FetchCode = (buffer: Uint8Array, count: number) => number;
+
+const fetched = new Uint8Array(lookahead);
+
+/**
+ * Decodes code that has to be fetched, such as through page tables: `fetch` is asked for more only while the bytes so far
+ * leave the instruction open, so a fault belongs to the instruction. `fetch` must not decode anything itself.
+ *
+ * @returns as `decode`; truncated if `fetch` could not go on, `out.length` is then the number of bytes that were there
+ */
+export function decodeFetched(fetch: FetchCode, options: DecoderOptions, out: Instruction): number {
+  let count = 0;
+  for (;;) {
+    const next = Math.min(fetch(fetched, count), maximumLength);
+    if (!(next > count)) {
+      if (count === 0) decodeAhead(fetched, 0, 0, options, out);
+      return out.status;
+    }
+    count = next;
+    fetched.fill(0, count);
+    if (decodeAhead(fetched, 0, count, options, out) !== DecodeStatus.truncated) return out.status;
+  }
+}
+
 // What a byte is at the place where prefixes and the first opcode byte stand.
 const kindSegment = 1;
 const kindOperandSize = 2;
@@ -120,8 +148,9 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
   out.repeat = repeat;
   out.modrm = -1;
   out.sib = -1;
-  out.vvvv = 0;
-  out.vectorLength = 0;
+  out.reg = 0;
+  out.rm = 0;
+  out.rmVector = 0;
   out.rounding = 0;
   out.opmask = 0;
   out.zeroing = 0;
@@ -153,6 +182,8 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
   let payload2 = 0;
   let mandatory = repeat === 0xf3 ? 2 : repeat === 0xf2 ? 3 : (prefixes & Prefix.operandSize) !== 0 ? 1 : 0;
   let wrong = position - start > maximumLength;
+  // Whether the decision depends on ModRM, so that it cannot be made without that byte.
+  let askedModrm = false;
 
   switch (byteKind[opcode]) {
     case kindEscape:
@@ -231,6 +262,7 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
         opcode = bytes[position++];
         // With embedded rounding or {sae}, L'L is not a length; otherwise 3 is reserved.
         out.rounding = length;
+        askedModrm = (payload2 & 0x10) !== 0 || (x & 16) !== 0;
         // X4 extends an index; the register form has none.
         wrong ||= (x & 16) !== 0 && bytes[position] >= 0xc0;
         if ((payload2 & 0x10) !== 0 && bytes[position] >= 0xc0 && map !== 4) length = 2;
@@ -293,7 +325,6 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
 
   // Down the decision tree. ModRM is looked at in place; it is taken only if the encoding has one.
   const modrm = bytes[position];
-  let askedModrm = false;
   let reference = roots[(space << 12) | (map << 8) | opcode];
   while (reference >= 0) {
     let value = 0;

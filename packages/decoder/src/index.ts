@@ -1,4 +1,4 @@
-export { decode, maximumLength } from './decode.ts';
+export { decode, decodeFetched, type FetchCode, maximumLength } from './decode.ts';
 export { DecodeStatus, EncodingSpace, Instruction, Prefix } from './instruction.ts';
 export { type DecoderFeature, DecoderOptions, type DecoderOptionsInit } from './options.ts';
 export {

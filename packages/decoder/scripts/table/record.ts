@@ -89,7 +89,7 @@ function splitOperands(text: string): OperandToken[] {
     const listed = rest.startsWith('<');
     if (implied || listed) rest = rest.slice(1, -1);
     const decorations = [...rest.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
-    return { text: rest.replace(/\s*\{\w+\}/g, ''), implied, listed, decorations };
+    return { text: rest.replace(/\s*\{\w+\}/g, '').trim(), implied, listed, decorations };
   });
 }
 

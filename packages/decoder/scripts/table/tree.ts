@@ -81,6 +81,8 @@ function mostSpecific(candidates: readonly Candidate[]): Candidate {
   const implies = (a: Candidate, b: Candidate) =>
     allAxes.every(({ name, values }) => ((a.box[name] ?? full(values)) & ~(b.box[name] ?? full(values))) === 0);
   for (const candidate of best) {
+    const twin = best.find((other) => other.id !== candidate.id && implies(candidate, other) && implies(other, candidate));
+    if (twin !== undefined) break;
     if (best.every((other) => other === candidate || implies(candidate, other))) return candidate;
   }
   throw new Error(`ambiguous encodings:\n${best.map((c) => `  ${c.where} ${JSON.stringify(c.box)}`).join('\n')}`);
