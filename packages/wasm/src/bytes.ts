@@ -1,0 +1,118 @@
+/** A buffer that grows, with the number formats of the binary format. One is made per module builder and reused. */
+export class ByteWriter {
+  bytes: Uint8Array;
+  length = 0;
+
+  /** @param capacity bytes to start with */
+  constructor(capacity: number = 1 << 12) {
+    this.bytes = new Uint8Array(capacity);
+  }
+
+  /** Room for `more` bytes, so that what follows can write without asking. */
+  reserve(more: number): void {
+    if (this.length + more <= this.bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.bytes.length * 2, this.length + more));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
+  }
+
+  byte(value: number): void {
+    if (this.length === this.bytes.length) this.reserve(1);
+    this.bytes[this.length++] = value;
+  }
+
+  /** Unsigned LEB128 of a 32-bit number. */
+  unsigned(value: number): void {
+    let rest = value >>> 0;
+    this.reserve(5);
+    while (rest >= 0x80) {
+      this.bytes[this.length++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.bytes[this.length++] = rest;
+  }
+
+  /** Unsigned LEB128 of a safe integer: memory64 offsets and limits. */
+  unsigned64(value: number): void {
+    let rest = value;
+    this.reserve(10);
+    while (rest >= 0x80) {
+      this.bytes[this.length++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.bytes[this.length++] = rest;
+  }
+
+  /** Signed LEB128 of a 32-bit number. */
+  signed(value: number): void {
+    let rest = value | 0;
+    this.reserve(5);
+    for (;;) {
+      const low = rest & 0x7f;
+      rest >>= 7;
+      if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
+        this.bytes[this.length++] = low;
+        return;
+      }
+      this.bytes[this.length++] = low | 0x80;
+    }
+  }
+
+  /** Signed LEB128 of a 64-bit number in two halves. */
+  signed64(low: number, high: number): void {
+    let lowRest = low | 0;
+    let highRest = high | 0;
+    this.reserve(10);
+    for (;;) {
+      const bits = lowRest & 0x7f;
+      lowRest = (lowRest >>> 7) | (highRest << 25);
+      highRest >>= 7;
+      const sign = (bits & 0x40) !== 0 ? -1 : 0;
+      if (highRest === sign && lowRest === sign) {
+        this.bytes[this.length++] = bits;
+        return;
+      }
+      this.bytes[this.length++] = bits | 0x80;
+    }
+  }
+
+  /** Little-endian, for f32, f64 and v128 constants. */
+  fixed32(value: number): void {
+    this.reserve(4);
+    this.bytes[this.length++] = value;
+    this.bytes[this.length++] = value >>> 8;
+    this.bytes[this.length++] = value >>> 16;
+    this.bytes[this.length++] = value >>> 24;
+  }
+
+  /** UTF-8 with its length in front. */
+  name(text: string): void {
+    const encoded = encodeUtf8(text);
+    this.unsigned(encoded.length);
+    this.append(encoded);
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** A copy of what was written. */
+  take(): Uint8Array<ArrayBuffer> {
+    const copy = new Uint8Array(this.length);
+    copy.set(this.bytes.subarray(0, this.length));
+    return copy;
+  }
+}
+
+/** Names in modules are ours; anything outside ASCII is a mistake. */
+function encodeUtf8(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) throw new RangeError(`name "${text}": only ASCII is allowed`);
+    bytes[i] = code;
+  }
+  return bytes;
+}

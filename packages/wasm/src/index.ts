@@ -1,0 +1,11 @@
+export { ByteWriter } from './bytes.ts';
+export { CodeWriter, type Label } from './code.ts';
+export { Compiler } from './compiler.ts';
+export { canEvaluate, evaluate, type Scalar, signatureOf } from './evaluate.ts';
+export { Evaluator } from './evaluator.ts';
+export { type Callee, Expressions, type Value, type Variable } from './expressions.ts';
+export { detectFeatures, type WasmFeatures } from './features.ts';
+export { ModuleBuilder } from './module.ts';
+export { Op, signatures } from './opcodes.ts';
+export { bodyToText, type TextLine } from './text.ts';
+export { type FunctionType, type MemoryShape, ValueType } from './types.ts';

@@ -1,0 +1,250 @@
+import { ByteWriter } from './bytes.ts';
+import type { CodeWriter } from './code.ts';
+import type { FunctionType, MemoryShape, ValueType } from './types.ts';
+
+const section = {
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  export: 7,
+  element: 9,
+  code: 10,
+} as const;
+const kind = { function: 0, table: 1, memory: 2, global: 3 } as const;
+const funcref = 0x70;
+
+/** Puts functions together to a module. Indices count imports first, as in the binary format: import before you define. */
+export class ModuleBuilder {
+  private readonly types: FunctionType[] = [];
+  private readonly typeKeys = new Map<string, number>();
+  private readonly imports: ((out: ByteWriter) => void)[] = [];
+  private readonly exports: ((out: ByteWriter) => void)[] = [];
+  private readonly functionTypes: number[] = [];
+  private readonly functionNames = new Map<number, string>();
+  private readonly bodies: Uint8Array[] = [];
+  private readonly hints: { index: number; bytes: Uint8Array }[] = [];
+  private readonly elements: { offset: number; functions: readonly number[] }[] = [];
+  private memory: MemoryShape | undefined;
+  private table: { minimum: number; maximum: number | undefined } | undefined;
+  private importedFunctions = 0;
+  private importedGlobals = 0;
+  private readonly body = new ByteWriter();
+
+  /** Index of a function type; equal types share one. */
+  type(type: FunctionType): number {
+    const key = `${type.parameters.join()}:${type.results.join()}`;
+    let index = this.typeKeys.get(key);
+    if (index === undefined) {
+      index = this.types.push(type) - 1;
+      this.typeKeys.set(key, index);
+    }
+    return index;
+  }
+
+  importFunction(module: string, name: string, type: FunctionType): number {
+    if (this.functionTypes.length > 0) throw new Error(`import of "${name}" after a function was declared`);
+    const typeIndex = this.type(type);
+    this.import(module, name, kind.function, (out) => out.unsigned(typeIndex));
+    return this.importedFunctions++;
+  }
+
+  importMemory(module: string, name: string, shape: MemoryShape): void {
+    this.import(module, name, kind.memory, (out) => writeMemory(out, shape));
+  }
+
+  importTable(module: string, name: string, minimum: number): void {
+    this.import(module, name, kind.table, (out) => writeTable(out, minimum, undefined));
+  }
+
+  importGlobal(module: string, name: string, type: ValueType, mutable: boolean): number {
+    this.import(module, name, kind.global, (out) => {
+      out.byte(type);
+      out.byte(mutable ? 1 : 0);
+    });
+    return this.importedGlobals++;
+  }
+
+  defineMemory(shape: MemoryShape, exportName: string): void {
+    this.memory = shape;
+    this.export(exportName, kind.memory, 0);
+  }
+
+  defineTable(minimum: number, maximum: number | undefined, exportName: string | undefined): void {
+    this.table = { minimum, maximum };
+    if (exportName !== undefined) this.export(exportName, kind.table, 0);
+  }
+
+  /** Reserves the index of a function, so that others can call it before it is defined. */
+  declareFunction(type: FunctionType, name: string | undefined = undefined): number {
+    const index = this.importedFunctions + this.functionTypes.push(this.type(type)) - 1;
+    if (name !== undefined) this.functionNames.set(index, name);
+    return index;
+  }
+
+  /** Takes the body that `code` holds; functions are defined in the order in which they were declared. */
+  define(index: number, code: CodeWriter): void {
+    const expected = this.importedFunctions + this.bodies.length;
+    if (index !== expected) throw new Error(`function ${index} defined, ${expected} is next`);
+    const { body } = this;
+    body.length = 0;
+    writeLocals(body, code.localTypes, code.parameterCount);
+    const start = body.length;
+    body.append(code.body.bytes.subarray(0, code.body.length));
+    if (code.hints.length > 0) this.takeHints(index, code.hints, start);
+    this.bodies.push(body.take());
+  }
+
+  exportFunction(index: number, name: string): void {
+    this.export(name, kind.function, index);
+  }
+
+  /** Puts functions into table 0 from `offset` on when the module is instantiated. */
+  fillTable(offset: number, functions: readonly number[]): void {
+    this.elements.push({ offset, functions });
+  }
+
+  /** The finished module. */
+  finish(): Uint8Array<ArrayBuffer> {
+    const undefinedFunctions = this.functionTypes.length - this.bodies.length;
+    if (undefinedFunctions !== 0) throw new Error(`${undefinedFunctions} declared functions have no body`);
+    const out = new ByteWriter(this.bodies.reduce((sum, bytes) => sum + bytes.length + 8, 4096));
+    for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
+    list(out, section.type, this.types, (into, type) => {
+      into.byte(0x60);
+      for (const types of [type.parameters, type.results]) {
+        into.unsigned(types.length);
+        for (const one of types) into.byte(one);
+      }
+    });
+    list(out, section.import, this.imports, (into, write) => write(into));
+    list(out, section.function, this.functionTypes, (into, type) => into.unsigned(type));
+    const { table, memory } = this;
+    list(out, section.table, table === undefined ? [] : [table], (into, one) =>
+      writeTable(into, one.minimum, one.maximum),
+    );
+    list(out, section.memory, memory === undefined ? [] : [memory], writeMemory);
+    list(out, section.export, this.exports, (into, write) => write(into));
+    list(out, section.element, this.elements, (into, { offset, functions }) => {
+      into.unsigned(0);
+      into.byte(0x41);
+      into.signed(offset);
+      into.byte(0x0b);
+      into.unsigned(functions.length);
+      for (const index of functions) into.unsigned(index);
+    });
+    if (this.hints.length > 0) this.writeHints(out);
+    list(out, section.code, this.bodies, (into, bytes) => {
+      into.unsigned(bytes.length);
+      into.append(bytes);
+    });
+    if (this.functionNames.size > 0) this.writeNames(out);
+    return out.take();
+  }
+
+  private import(module: string, name: string, what: number, describe: (out: ByteWriter) => void): void {
+    this.imports.push((out) => {
+      out.name(module);
+      out.name(name);
+      out.byte(what);
+      describe(out);
+    });
+  }
+
+  private export(name: string, what: number, index: number): void {
+    this.exports.push((out) => {
+      out.name(name);
+      out.byte(what);
+      out.unsigned(index);
+    });
+  }
+
+  /** Branch hinting proposal: offsets count from the start of the body, local declarations included. */
+  private takeHints(index: number, hints: readonly number[], start: number): void {
+    const out = new ByteWriter(hints.length * 4 + 8);
+    out.unsigned(hints.length / 2);
+    for (let i = 0; i < hints.length; i += 2) {
+      out.unsigned(start + hints[i]);
+      out.unsigned(1);
+      out.byte(hints[i + 1]);
+    }
+    this.hints.push({ index, bytes: out.take() });
+  }
+
+  private writeHints(out: ByteWriter): void {
+    const inner = new ByteWriter(1024);
+    inner.name('metadata.code.branch_hint');
+    inner.unsigned(this.hints.length);
+    for (const { index, bytes } of this.hints) {
+      inner.unsigned(index);
+      inner.append(bytes);
+    }
+    custom(out, inner);
+  }
+
+  private writeNames(out: ByteWriter): void {
+    const names = new ByteWriter(1024);
+    names.unsigned(this.functionNames.size);
+    for (const [index, name] of this.functionNames) {
+      names.unsigned(index);
+      names.name(name);
+    }
+    const inner = new ByteWriter(1024);
+    inner.name('name');
+    inner.byte(1);
+    inner.unsigned(names.length);
+    inner.append(names.take());
+    custom(out, inner);
+  }
+}
+
+function list<T>(
+  out: ByteWriter,
+  id: number,
+  items: readonly T[],
+  write: (out: ByteWriter, item: T) => void,
+): void {
+  if (items.length === 0) return;
+  const inner = new ByteWriter(4096);
+  inner.unsigned(items.length);
+  for (const item of items) write(inner, item);
+  out.byte(id);
+  out.unsigned(inner.length);
+  out.append(inner.bytes.subarray(0, inner.length));
+}
+
+function custom(out: ByteWriter, inner: ByteWriter): void {
+  out.byte(0);
+  out.unsigned(inner.length);
+  out.append(inner.bytes.subarray(0, inner.length));
+}
+
+function writeMemory(out: ByteWriter, shape: MemoryShape): void {
+  const { minimumPages, maximumPages, shared, addressType } = shape;
+  if (shared && maximumPages === undefined) throw new RangeError('a shared memory needs maximumPages');
+  out.byte((maximumPages === undefined ? 0 : 1) | (shared ? 2 : 0) | (addressType === 'i64' ? 4 : 0));
+  out.unsigned64(minimumPages);
+  if (maximumPages !== undefined) out.unsigned64(maximumPages);
+}
+
+function writeTable(out: ByteWriter, minimum: number, maximum: number | undefined): void {
+  out.byte(funcref);
+  out.byte(maximum === undefined ? 0 : 1);
+  out.unsigned(minimum);
+  if (maximum !== undefined) out.unsigned(maximum);
+}
+
+/** Runs of equal types, as the format wants them. */
+function writeLocals(out: ByteWriter, types: readonly number[], parameters: number): void {
+  const runs: number[] = [];
+  for (let i = parameters; i < types.length; i++) {
+    if (runs.length > 0 && runs[runs.length - 1] === types[i]) runs[runs.length - 2]++;
+    else runs.push(1, types[i]);
+  }
+  out.unsigned(runs.length / 2);
+  for (let i = 0; i < runs.length; i += 2) {
+    out.unsigned(runs[i]);
+    out.byte(runs[i + 1]);
+  }
+}
