@@ -4,7 +4,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decodeTables } from './table/emit-decode.ts';
+import { formatModules } from './table/emit-format.ts';
+import { infoTables } from './table/emit-info.ts';
 import { mnemonicModule } from './table/emit-mnemonics.ts';
+import { referenceText } from './table/emit-reference.ts';
 import { readTable } from './table/record.ts';
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
@@ -12,7 +15,10 @@ const target = `${packageFolder}src/generated`;
 const records = readTable(`${packageFolder}isa`);
 const files: Record<string, string> = {
   'decode-tables.ts': decodeTables(records),
+  'info-tables.ts': infoTables(records),
   'mnemonics.ts': mnemonicModule(records),
+  'reference-text.ts': referenceText(records),
+  ...formatModules(records),
 };
 
 let stale = 0;

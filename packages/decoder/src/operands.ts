@@ -18,8 +18,8 @@ export const OperandKind = {
 } as const;
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind];
 
-/** Rows of the places in scripts/table/operands.ts. */
-const Place = {
+/** Rows of the places in scripts/table/operands.ts. @internal */
+export const Place = {
   reg: 0, rm: 1, vvvv: 2, opcode: 3, is4: 4, fixed: 5, imm: 6, imm16: 7, imm32: 8, imm64: 9, imm4: 10, one: 11, rel: 12, disp: 13, far: 14,
   moffs: 15, segSi: 16, esDi: 17, segDi: 18, segBxAl: 19,
 } as const;
@@ -49,7 +49,11 @@ function rmIsRegister(instruction: Instruction, operand: number): boolean {
 
 /** Register of a register operand, 0 for other kinds. */
 export function operandRegister(instruction: Instruction, operand: number): Register {
-  const row = specOf(instruction, operand);
+  return registerOfSpec(instruction, specOf(instruction, operand));
+}
+
+/** The same, by the operand's row in the spec table. @internal */
+export function registerOfSpec(instruction: Instruction, row: number): Register {
   const spec = operandSpecs[row];
   const registerClass = (spec >> 5) & 31;
   let number: number;
@@ -58,7 +62,8 @@ export function operandRegister(instruction: Instruction, operand: number): Regi
       number = instruction.reg;
       break;
     case Place.rm:
-      if (instruction.modrm < 0xc0 && !rmIsRegister(instruction, operand)) return noRegister;
+      // Without a memory type: MOV to and from control registers, where every ModRM byte means a register.
+      if (instruction.modrm < 0xc0 && ((spec >> 10) & 255) !== 0) return noRegister;
       number = registerClass >= RegisterClass.xmm && registerClass <= RegisterClass.zmm ? instruction.rmVector : instruction.rm;
       break;
     case Place.vvvv:

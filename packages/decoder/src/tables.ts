@@ -1,16 +1,39 @@
 import * as generated from './generated/decode-tables.ts';
 import { readVlq, readVlqDeltas } from './vlq.ts';
 
-/*
- * The generated text unpacked into typed arrays, once, when the module is loaded. `scratch` is as long as the longest text: no
- * number takes less than one character.
- */
-const scratch = new Int32Array(generated.nodes.length);
-const unpack = (text: string): Int32Array => readVlq(text, scratch).slice();
-const unpackDeltas = (text: string): Int32Array => readVlqDeltas(text, scratch).slice();
+// The generated text unpacked into typed arrays, once, when the module is loaded. No number takes less than one character.
+const unpack = (text: string): Int32Array => readVlq(text, new Int32Array(text.length)).slice();
+const unpackDeltas = (text: string): Int32Array => readVlqDeltas(text, new Int32Array(text.length)).slice();
 
-/** Decision trees; see scripts/table/tree.ts. */
-export const nodes: Int32Array = unpack(generated.nodes);
+/**
+ * Decision trees: an axis, then a reference for each of its values: an offset into this array, or the complement of an encoding. The
+ * packed form is explained in scripts/table/tree.ts.
+ */
+export const nodes: Int32Array = unpackNodes(unpack(generated.nodes));
+
+function unpackNodes(packed: Int32Array): Int32Array {
+  const axisSizes = generated.axisSizes.split(' ').map(Number);
+  const unpacked = new Int32Array(packed.length);
+  let lastEncoding = 0;
+  for (let at = 0; at < packed.length; ) {
+    const axis = packed[at];
+    unpacked[at] = axis;
+    const end = at + axisSizes[axis];
+    for (let i = at + 1; i <= end; i++) {
+      const code = packed[i];
+      if (code === 0) unpacked[i] = unpacked[i - 1];
+      else if (code === 1) unpacked[i] = ~0;
+      else if ((code & 1) !== 0) unpacked[i] = at - (code >> 1);
+      else {
+        const zigzag = (code - 2) >> 1;
+        lastEncoding += (zigzag & 1) !== 0 ? -((zigzag + 1) >> 1) : zigzag >> 1;
+        unpacked[i] = ~lastEncoding;
+      }
+    }
+    at = end + 1;
+  }
+  return unpacked;
+}
 
 /** Tree of each (space << 12 | map << 8 | opcode); no tree: -1, the complement of encoding 0. */
 export const roots: Int32Array = new Int32Array(4 << 12).fill(-1);

@@ -4,7 +4,7 @@ import { mnemonicNames } from './emit-mnemonics.ts';
 import { options, place, replacingOptions } from './opcode.ts';
 import { MemoryTypes, memoryTypeSize, operandSpecs, packSpec } from './operands.ts';
 import type { EncodingRecord } from './record.ts';
-import { type Candidate, rankOf, TreeBuilder } from './tree.ts';
+import { axisSizes, type Candidate, packNodes, rankOf, TreeBuilder } from './tree.ts';
 
 const spaces = ['legacy', 'vex', 'xop', 'evex'];
 
@@ -66,8 +66,9 @@ export const encodingCount = ${records.length + 1};
 /** Root index (space, map, opcode), as differences; and the tree of each. */
 export const rootKeys = '${vlq(deltas(rootKeys))}';
 export const rootTrees = '${vlq(rootTrees)}';
-/** Tree nodes: axis, then a reference for each value; negative: ~encoding. */
-export const nodes = '${vlq(tree.nodes)}';
+/** Tree nodes, packed by scripts/table/tree.ts. */
+export const nodes = '${vlq(packNodes(tree.nodes))}';
+export const axisSizes = '${axisSizes.join(' ')}';
 export const leaves = '${vlq(leaves)}';
 export const checks = '${vlq(checks)}';
 export const mnemonicOf = '${vlq(deltas(mnemonicOf))}';

@@ -62,7 +62,7 @@ export class MemoryTypes {
 }
 
 const specialSizes: Record<string, number> = {
-  '': 0, any: 0, pseudo48: 6, pseudo80: 10, far16: 4, far32: 6, far64: 10, descriptor64: 8, xsave: 0, xsave64: 0, fxsave: 512, fxsave64: 512,
+  '': 0, any: 0, pseudo48: 6, pseudo80: 10, far16: 4, far32: 6, far64: 10, descriptor64: 10, xsave: 0, xsave64: 0, fxsave: 512, fxsave64: 512,
   fpuenv14: 14, fpuenv28: 28, fpustate94: 94, fpustate108: 108, bcd80: 10, handle384: 48, handle512: 64, tile: 0, tilecfg: 64,
   off16: 2, off32: 4, off64: 8, bnd64: 8, bnd128: 16,
 };

@@ -11,6 +11,35 @@ export interface Candidate {
 
 const allAxes = [...axes.map((axis) => axis as { name: string; values: number }), ...options.map((name) => ({ name, values: 2 }))];
 
+/** Number of values of each axis, by the number that nodes begin with. */
+export const axisSizes: readonly number[] = allAxes.map(({ values }) => values);
+
+/**
+ * Nodes in the form that compresses best (measured: a fifth of plain references). A node is its axis, then for each value: 0 as before,
+ * 1 nothing, even: encoding, as a zigzag difference to the last one named; odd: distance back to a node.
+ */
+export function packNodes(nodes: readonly number[]): number[] {
+  const packed: number[] = [];
+  let lastEncoding = 0;
+  for (let at = 0; at < nodes.length; ) {
+    const size = axisSizes[nodes[at]];
+    packed.push(nodes[at]);
+    for (let value = 0; value < size; value++) {
+      const reference = nodes[at + 1 + value];
+      if (value > 0 && reference === nodes[at + value]) packed.push(0);
+      else if (reference >= 0) packed.push(2 * (at - reference) + 1);
+      else if (~reference === 0) packed.push(1);
+      else {
+        const difference = ~reference - lastEncoding;
+        packed.push(2 + 2 * (difference >= 0 ? 2 * difference : -2 * difference - 1));
+        lastEncoding = ~reference;
+      }
+    }
+    at += 1 + size;
+  }
+  return packed;
+}
+
 /** A reference is an offset into the node array, or, when negative, the complement of an encoding. */
 export const leaf = (id: number): number => ~id;
 

@@ -37,8 +37,8 @@ export const isaFolder: string = fileURLToPath(new URL('../../isa', import.meta.
 export const records = readTable(isaFolder);
 
 /** Our encoding by iced's code. */
-const encodingOfCode = new Int32Array(6000);
-const codeNames: string[] = [];
+export const encodingOfCode: Int32Array = new Int32Array(6000);
+export const codeNames: string[] = [];
 
 function connect(): void {
   const ours = new Map<string, number>();
@@ -72,7 +72,8 @@ export function unconnectedCodes(): string[] {
   });
 }
 
-const registers = new Int32Array(300);
+/** Our register by iced's. */
+export const registers: Int32Array = new Int32Array(300);
 for (const [name, number] of Object.entries(IcedRegister)) {
   if (typeof number !== 'number') continue;
   const lower = name.toLowerCase();
