@@ -10,9 +10,9 @@ import { formatAtt } from '../src/format/att.ts';
 import { formatIntel } from '../src/format/intel.ts';
 import { formatNasm } from '../src/format/nasm.ts';
 import {
-  decode,
   DecoderOptions,
   DecodeStatus,
+  decode,
   Instruction,
   maximumLength,
   operandCount,
@@ -23,7 +23,9 @@ import {
 import { InstructionInfo, readInfo } from '../src/info/index.ts';
 import { Random } from '../test/oracle/random.ts';
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
+});
 const seed = Number(values.seed ?? Date.now() % 1_000_000_000);
 const seconds = Number(values.seconds);
 if (!Number.isInteger(seed) || !(seconds > 0)) {
@@ -86,7 +88,12 @@ function grow(): number {
   }
   if (random.below(2)) put(0x0f);
   if (random.below(6) === 0) put([0x38, 0x3a, 0x0f][random.below(3)]);
-  while (at < input.length) put(random.below(4) === 0 ? [0x00, 0xff, 0x80, 0x7f, 0x04, 0x05, 0x24, 0x25, 0xc0][random.below(9)] : random.below(256));
+  while (at < input.length)
+    put(
+      random.below(4) === 0
+        ? [0x00, 0xff, 0x80, 0x7f, 0x04, 0x05, 0x24, 0x25, 0xc0][random.below(9)]
+        : random.below(256),
+    );
   if (random.below(3) === 0) input[random.below(input.length)] ^= 1 << random.below(8);
   return random.below(4) === 0 ? random.below(input.length + 1) : input.length;
 }
@@ -95,8 +102,14 @@ function check(length: number, options: DecoderOptions): string {
   guardA.set(input.subarray(0, length), 40);
   guardB.set(input.subarray(0, length), 40);
   const status = decode(guardA.subarray(40, 40 + length), 0, options, one);
-  if (decode(guardB.subarray(40, 40 + length), 0, options, two) !== status) return 'status depends on bytes outside';
-  if (one.encoding !== two.encoding || one.length !== two.length || one.displacement !== two.displacement || one.immediate !== two.immediate) {
+  if (decode(guardB.subarray(40, 40 + length), 0, options, two) !== status)
+    return 'status depends on bytes outside';
+  if (
+    one.encoding !== two.encoding ||
+    one.length !== two.length ||
+    one.displacement !== two.displacement ||
+    one.immediate !== two.immediate
+  ) {
     return 'answer depends on bytes outside';
   }
   guardA.fill(0x00, 40, 40 + length);
@@ -104,12 +117,21 @@ function check(length: number, options: DecoderOptions): string {
   if (one.length > maximumLength || one.length > length) return `length ${one.length} of ${length}`;
   if (status !== DecodeStatus.ok) return one.encoding === 0 ? '' : 'not ok, but an encoding';
   if (one.length === 0) return 'ok with length 0';
-  if (decode(input.subarray(0, one.length), 0, options, again) !== DecodeStatus.ok || again.encoding !== one.encoding) return 'not the same from its own bytes';
-  if (one.length > 1 && decode(input.subarray(0, one.length - 1), 0, options, again) !== DecodeStatus.truncated) return 'complete without its last byte';
+  if (
+    decode(input.subarray(0, one.length), 0, options, again) !== DecodeStatus.ok ||
+    again.encoding !== one.encoding
+  )
+    return 'not the same from its own bytes';
+  if (
+    one.length > 1 &&
+    decode(input.subarray(0, one.length - 1), 0, options, again) !== DecodeStatus.truncated
+  )
+    return 'complete without its last byte';
   seen.add(one.encoding);
   for (let i = operandCount(one) - 1; i >= 0; i--) {
     if (operandKind(one, i) === 0) return `operand ${i} is nothing`;
-    if (!Number.isInteger(operandRegister(one, i) + operandImmediate(one, i))) return `operand ${i} has no value`;
+    if (!Number.isInteger(operandRegister(one, i) + operandImmediate(one, i)))
+      return `operand ${i} has no value`;
   }
   readInfo(one, info);
   for (const text of [formatIntel(one, 0x1000), formatAtt(one, 0x1000), formatNasm(one, 0x1000)]) {
@@ -131,10 +153,14 @@ while (Date.now() < end && findings.length < 20) {
       what = `${error}`;
     }
     if (what !== '' && findings.length < 20) {
-      findings.push(`${options.mode}-bit ${options.vendor} ${Buffer.from(input.subarray(0, length)).toString('hex')}: ${what}`);
+      findings.push(
+        `${options.mode}-bit ${options.vendor} ${Buffer.from(input.subarray(0, length)).toString('hex')}: ${what}`,
+      );
     }
   }
 }
 for (const finding of findings) console.log(finding);
-console.log(`seed ${seed}: ${runs} strings in ${seconds} s, ${seen.size} encodings reached, ${findings.length} findings`);
+console.log(
+  `seed ${seed}: ${runs} strings in ${seconds} s, ${seen.size} encodings reached, ${findings.length} findings`,
+);
 process.exitCode = findings.length > 0 ? 1 : 0;

@@ -33,8 +33,11 @@ for (const [name, text] of Object.entries(files)) {
   }
   if (old === text) continue;
   stale++;
-  if (process.argv.includes('--check')) console.error(`src/generated/${name} is not what isa/ says: run pnpm generate`);
+  if (process.argv.includes('--check'))
+    console.error(`src/generated/${name} is not what isa/ says: run pnpm generate`);
   else writeFileSync(path, text);
 }
-console.log(`${records.length} encodings, ${stale} of ${Object.keys(files).length} generated files ${process.argv.includes('--check') ? 'stale' : 'written'}`);
+console.log(
+  `${records.length} encodings, ${stale} of ${Object.keys(files).length} generated files ${process.argv.includes('--check') ? 'stale' : 'written'}`,
+);
 if (stale > 0 && process.argv.includes('--check')) process.exitCode = 1;

@@ -4,10 +4,20 @@ import { apxFeature, type DecoderOptions } from './options.ts';
 import { registerNumber } from './registers.ts';
 
 /** Applies the rules that only some encodings have. Answers whether the instruction is wrong; `wrong` is what was known before. */
-export function checkRules(rules: number, leaf: number, options: DecoderOptions, out: Instruction, wrong: boolean): boolean {
+export function checkRules(
+  rules: number,
+  leaf: number,
+  options: DecoderOptions,
+  out: Instruction,
+  wrong: boolean,
+): boolean {
   const { reg, modrm } = out;
   const isMemory = modrm >= 0 && modrm < 0xc0;
-  if ((rules & Check.lockIsRegisterBit) !== 0 && (out.prefixes & Prefix.lock) !== 0 && options.vendor === 'amd') {
+  if (
+    (rules & Check.lockIsRegisterBit) !== 0 &&
+    (out.prefixes & Prefix.lock) !== 0 &&
+    options.vendor === 'amd'
+  ) {
     // LOCK MOV CR0 is MOV CR8 (APM vol. 3, "MOV CRn").
     out.reg |= 8;
     return out.reg !== 8 || (out.rex & 4) !== 0;
@@ -16,8 +26,20 @@ export function checkRules(rules: number, leaf: number, options: DecoderOptions,
   if ((rules & Check.regBelow8) !== 0 && reg >= 8) return true;
   if ((rules & Check.rmBelow8) !== 0 && !isMemory && ((out.rm & 8) !== 0 || out.rmVector >= 16)) return true;
   if ((rules & Check.vvvvBelow8) !== 0 && out.vvvv >= 8) return true;
-  if ((rules & Check.regGpr) !== 0 && out.space === EncodingSpace.evex && reg >= 16 && (options.features & apxFeature) === 0) return true;
-  if ((rules & Check.vvvvGpr) !== 0 && out.space === EncodingSpace.evex && out.vvvv >= 16 && (options.features & apxFeature) === 0) return true;
+  if (
+    (rules & Check.regGpr) !== 0 &&
+    out.space === EncodingSpace.evex &&
+    reg >= 16 &&
+    (options.features & apxFeature) === 0
+  )
+    return true;
+  if (
+    (rules & Check.vvvvGpr) !== 0 &&
+    out.space === EncodingSpace.evex &&
+    out.vvvv >= 16 &&
+    (options.features & apxFeature) === 0
+  )
+    return true;
   if ((rules & (Check.regSegment | Check.regSegmentWritten)) !== 0) {
     const number = reg & 7;
     if (number > 5 || (number === 1 && (rules & Check.regSegmentWritten) !== 0)) return true;
@@ -27,7 +49,8 @@ export function checkRules(rules: number, leaf: number, options: DecoderOptions,
   if ((rules & Check.regBound) !== 0 && (reg & 15) > 3) return true;
   if ((rules & Check.rmBound) !== 0 && !isMemory && (out.rm & 15) > 3) return true;
   if ((rules & Check.sibRequired) !== 0 && out.sib < 0) return true;
-  if ((rules & Check.noRipRelative) !== 0 && isMemory && (modrm & 0xc7) === 5 && options.mode === 64) return true;
+  if ((rules & Check.noRipRelative) !== 0 && isMemory && (modrm & 0xc7) === 5 && options.mode === 64)
+    return true;
   if ((rules & Check.no16BitAddress) !== 0 && isMemory && out.addressSize === 16) return true;
   if ((rules & Check.no66) !== 0 && (out.prefixes & Prefix.operandSize) !== 0) return true;
   if ((rules & Check.address32Only) !== 0 && out.addressSize !== 32) return true;

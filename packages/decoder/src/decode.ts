@@ -1,5 +1,5 @@
-import { DecodeStatus, EncodingSpace, type Instruction, Prefix } from './instruction.ts';
 import { checkRules } from './checks.ts';
+import { DecodeStatus, EncodingSpace, type Instruction, Prefix } from './instruction.ts';
 import { Leaf } from './leaf.ts';
 import { readModrm } from './modrm.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
@@ -94,7 +94,13 @@ function segmentOf(byte: number): number {
 }
 
 /** Decodes with `limit` bytes known to be there and zeros, or anything, readable behind them. */
-function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: DecoderOptions, out: Instruction): number {
+function decodeAhead(
+  bytes: Uint8Array,
+  start: number,
+  limit: number,
+  options: DecoderOptions,
+  out: Instruction,
+): number {
   const is64 = options.mode === 64;
   let position = start;
   let prefixes = 0;
@@ -196,7 +202,8 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
       break;
     case kindLesLds:
       if (is64 || bytes[position] >= 0xc0) {
-        wrong ||= (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
+        wrong ||=
+          (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
         space = EncodingSpace.vex;
         const first = bytes[position++];
         let last = first;
@@ -220,7 +227,8 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
       break;
     case kindPopXop:
       if ((bytes[position] & 31) >= 8) {
-        wrong ||= (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
+        wrong ||=
+          (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
         space = EncodingSpace.xop;
         const first = bytes[position++];
         const last = bytes[position++];
@@ -241,7 +249,8 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
       break;
     case kindBound:
       if (is64 || bytes[position] >= 0xc0) {
-        wrong ||= (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
+        wrong ||=
+          (prefixes & (Prefix.lock | Prefix.operandSize | Prefix.rep | Prefix.repne)) !== 0 || rex !== 0;
         space = EncodingSpace.evex;
         const payload0 = bytes[position++];
         const payload1 = bytes[position++];
@@ -270,7 +279,13 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
       }
       break;
   }
-  if (opcode === 0xd5 && map === 0 && is64 && space === EncodingSpace.legacy && (options.features & apxFeature) !== 0) {
+  if (
+    opcode === 0xd5 &&
+    map === 0 &&
+    is64 &&
+    space === EncodingSpace.legacy &&
+    (options.features & apxFeature) !== 0
+  ) {
     wrong ||= rex !== 0;
     rex = bytes[position++];
     prefixes |= Prefix.rex2;
@@ -297,11 +312,21 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
   }
 
   const operandSize = is64
-    ? w === 1 && space === EncodingSpace.legacy ? 64 : (prefixes & Prefix.operandSize) !== 0 ? 16 : 32
-    : ((prefixes & Prefix.operandSize) !== 0) === (options.mode === 32) ? 16 : 32;
+    ? w === 1 && space === EncodingSpace.legacy
+      ? 64
+      : (prefixes & Prefix.operandSize) !== 0
+        ? 16
+        : 32
+    : ((prefixes & Prefix.operandSize) !== 0) === (options.mode === 32)
+      ? 16
+      : 32;
   const addressSize = is64
-    ? (prefixes & Prefix.addressSize) !== 0 ? 32 : 64
-    : ((prefixes & Prefix.addressSize) !== 0) === (options.mode === 32) ? 16 : 32;
+    ? (prefixes & Prefix.addressSize) !== 0
+      ? 32
+      : 64
+    : ((prefixes & Prefix.addressSize) !== 0) === (options.mode === 32)
+      ? 16
+      : 32;
   out.prefixes = prefixes;
   out.rex = rex;
   out.space = space;
@@ -486,7 +511,8 @@ function decodeAhead(bytes: Uint8Array, start: number, limit: number, options: D
   if ((prefixes & Prefix.lock) !== 0 && ((leaf & Leaf.lock) === 0 || modrm >= 0xc0)) wrong = true;
   if (space !== EncodingSpace.legacy) {
     // V' extends a vector index even where vvvv has no meaning.
-    if ((leaf & Leaf.vvvv) === 0 && (vvvv & ((leaf >> Leaf.vectorIndexShift) & 3 ? 15 : 31)) !== 0) wrong = true;
+    if ((leaf & Leaf.vvvv) === 0 && (vvvv & ((leaf >> Leaf.vectorIndexShift) & 3 ? 15 : 31)) !== 0)
+      wrong = true;
     if (space === EncodingSpace.evex) wrong ||= evexIsWrong(out, leaf);
   }
   if ((leaf & Leaf.operandSize64) !== 0 && is64) out.operandSize = 64;
@@ -531,7 +557,9 @@ function takePayload(out: Instruction, leaf: number, payload: number, vvvv: numb
 function isHistoricEscape(opcode: number, options: DecoderOptions): boolean {
   if (opcode === 0x0f) return options.has('udbg');
   if (options.mode === 64) return false;
-  return opcode === 0x38 ? options.has('cyrix') : opcode === 0x3a && (options.has('cyrix') || options.has('cyrix-dmi'));
+  return opcode === 0x38
+    ? options.has('cyrix')
+    : opcode === 0x3a && (options.has('cyrix') || options.has('cyrix-dmi'));
 }
 
 function finish(out: Instruction, encoding: number, length: number, limit: number): number {
@@ -544,14 +572,18 @@ function finish(out: Instruction, encoding: number, length: number, limit: numbe
 }
 
 function read32(bytes: Uint8Array, position: number): number {
-  return bytes[position] | (bytes[position + 1] << 8) | (bytes[position + 2] << 16) | (bytes[position + 3] << 24);
+  return (
+    bytes[position] | (bytes[position + 1] << 8) | (bytes[position + 2] << 16) | (bytes[position + 3] << 24)
+  );
 }
 
 /** EVEX bits that the encoding gives no meaning (SDM vol. 2, 2.7.11). */
 function evexIsWrong(out: Instruction, leaf: number): boolean {
-  if (out.opmask === 0 ? (leaf & Leaf.opmaskRequired) !== 0 || out.zeroing !== 0 : (leaf & Leaf.opmask) === 0) return true;
+  if (out.opmask === 0 ? (leaf & Leaf.opmaskRequired) !== 0 || out.zeroing !== 0 : (leaf & Leaf.opmask) === 0)
+    return true;
   const isMemory = out.modrm < 0xc0;
-  if (out.zeroing !== 0 && ((leaf & Leaf.zeroing) === 0 || (isMemory && (leaf & Leaf.memoryFirst) !== 0))) return true;
+  if (out.zeroing !== 0 && ((leaf & Leaf.zeroing) === 0 || (isMemory && (leaf & Leaf.memoryFirst) !== 0)))
+    return true;
   if (out.broadcast !== 0) {
     if (isMemory) return ((leaf >> Leaf.broadcastShift) & 3) === 0;
     return (leaf & (Leaf.sae | Leaf.rounding)) === 0;

@@ -1,6 +1,5 @@
 export { decode, decodeFetched, type FetchCode, maximumLength } from './decode.ts';
 export { DecodeStatus, EncodingSpace, Instruction, Prefix } from './instruction.ts';
-export { type DecoderFeature, DecoderOptions, type DecoderOptionsInit } from './options.ts';
 export {
   memoryBase,
   memoryIndex,
@@ -16,4 +15,15 @@ export {
   operandMemorySize,
   operandRegister,
 } from './operands.ts';
-export { noRegister, type Register, RegisterClass, register, registerByName, registerClass, registerName, registerNumber, registerSize } from './registers.ts';
+export { type DecoderFeature, DecoderOptions, type DecoderOptionsInit } from './options.ts';
+export {
+  noRegister,
+  type Register,
+  RegisterClass,
+  register,
+  registerByName,
+  registerClass,
+  registerName,
+  registerNumber,
+  registerSize,
+} from './registers.ts';

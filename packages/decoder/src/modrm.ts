@@ -14,7 +14,16 @@ const vectorClasses = [0, RegisterClass.xmm, RegisterClass.ymm, RegisterClass.zm
  *
  * @returns the position behind them
  */
-export function readModrm(bytes: Uint8Array, start: number, position: number, out: Instruction, r: number, x: number, b: number, leaf: number): number {
+export function readModrm(
+  bytes: Uint8Array,
+  start: number,
+  position: number,
+  out: Instruction,
+  r: number,
+  x: number,
+  b: number,
+  leaf: number,
+): number {
   const modrm = bytes[position - 1];
   const mod = modrm >> 6;
   let rm = modrm & 7;
@@ -48,7 +57,8 @@ export function readModrm(bytes: Uint8Array, start: number, position: number, ou
       else out.base = registers | rm | b;
     } else if (rm === 5 && mod === 0) {
       size = 4;
-      if (out.mode === 64) out.base = (RegisterClass.instructionPointer << 5) | (out.addressSize === 64 ? 2 : 1);
+      if (out.mode === 64)
+        out.base = (RegisterClass.instructionPointer << 5) | (out.addressSize === 64 ? 2 : 1);
     } else out.base = registers | rm | b;
   }
   if (size === 0) return position;
@@ -60,7 +70,11 @@ export function readModrm(bytes: Uint8Array, start: number, position: number, ou
   } else if (size === 2) {
     out.displacement = ((bytes[position] | (bytes[position + 1] << 8)) << 16) >> 16;
   } else {
-    out.displacement = bytes[position] | (bytes[position + 1] << 8) | (bytes[position + 2] << 16) | (bytes[position + 3] << 24);
+    out.displacement =
+      bytes[position] |
+      (bytes[position + 1] << 8) |
+      (bytes[position + 2] << 16) |
+      (bytes[position + 3] << 24);
   }
   out.displacementHigh = out.displacement >> 31;
   return position + size;

@@ -1,6 +1,6 @@
 import { EncodingSpace, type Instruction } from './instruction.ts';
-import { memoryTypeSizes, operandFixed, operandListOf, operandLists, operandSpecs } from './tables.ts';
 import { noRegister, type Register, RegisterClass } from './registers.ts';
+import { memoryTypeSizes, operandFixed, operandListOf, operandLists, operandSpecs } from './tables.ts';
 
 /** What an operand is. */
 export const OperandKind = {
@@ -20,8 +20,26 @@ export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind];
 
 /** Rows of the places in scripts/table/operands.ts. @internal */
 export const Place = {
-  reg: 0, rm: 1, vvvv: 2, opcode: 3, is4: 4, fixed: 5, imm: 6, imm16: 7, imm32: 8, imm64: 9, imm4: 10, one: 11, rel: 12, disp: 13, far: 14,
-  moffs: 15, segSi: 16, esDi: 17, segDi: 18, segBxAl: 19,
+  reg: 0,
+  rm: 1,
+  vvvv: 2,
+  opcode: 3,
+  is4: 4,
+  fixed: 5,
+  imm: 6,
+  imm16: 7,
+  imm32: 8,
+  imm64: 9,
+  imm4: 10,
+  one: 11,
+  rel: 12,
+  disp: 13,
+  far: 14,
+  moffs: 15,
+  segSi: 16,
+  esDi: 17,
+  segDi: 18,
+  segBxAl: 19,
 } as const;
 
 const kindOfPlace = [1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 4, 6, 5, 2, 2, 2, 2, 2];
@@ -38,7 +56,8 @@ function specOf(instruction: Instruction, operand: number): number {
 /** {@link OperandKind} of operand 0, 1 …; operands are in Intel's order. */
 export function operandKind(instruction: Instruction, operand: number): number {
   const place = operandSpecs[specOf(instruction, operand)] & 31;
-  if (place === Place.rm && instruction.modrm < 0xc0 && instruction.modrm >= 0) return rmIsRegister(instruction, operand) ? OperandKind.register : OperandKind.memory;
+  if (place === Place.rm && instruction.modrm < 0xc0 && instruction.modrm >= 0)
+    return rmIsRegister(instruction, operand) ? OperandKind.register : OperandKind.memory;
   return kindOfPlace[place];
 }
 
@@ -64,7 +83,10 @@ export function registerOfSpec(instruction: Instruction, row: number): Register 
     case Place.rm:
       // Without a memory type: MOV to and from control registers, where every ModRM byte means a register.
       if (instruction.modrm < 0xc0 && ((spec >> 10) & 255) !== 0) return noRegister;
-      number = registerClass >= RegisterClass.xmm && registerClass <= RegisterClass.zmm ? instruction.rmVector : instruction.rm;
+      number =
+        registerClass >= RegisterClass.xmm && registerClass <= RegisterClass.zmm
+          ? instruction.rmVector
+          : instruction.rm;
       break;
     case Place.vvvv:
       number = instruction.vvvv;
@@ -123,7 +145,12 @@ export function memorySegment(instruction: Instruction, operand: number): Regist
     const base = instruction.base;
     const number = base & 31;
     // BP, SP and their wider forms address the stack segment.
-    if ((number === 4 || number === 5) && base >> 5 >= RegisterClass.gpr16 && base >> 5 <= RegisterClass.gpr64) return segments | 2;
+    if (
+      (number === 4 || number === 5) &&
+      base >> 5 >= RegisterClass.gpr16 &&
+      base >> 5 <= RegisterClass.gpr64
+    )
+      return segments | 2;
   }
   return segments | 3;
 }
@@ -134,14 +161,19 @@ export function memoryBase(instruction: Instruction, operand: number): Register 
   if (place === Place.rm) return instruction.base;
   if (place === Place.moffs) return noRegister;
   const size = instruction.addressSize;
-  const registers = (size === 64 ? RegisterClass.gpr64 : size === 32 ? RegisterClass.gpr32 : RegisterClass.gpr16) << 5;
+  const registers =
+    (size === 64 ? RegisterClass.gpr64 : size === 32 ? RegisterClass.gpr32 : RegisterClass.gpr16) << 5;
   return registers | (place === Place.segSi ? 6 : place === Place.segBxAl ? 3 : 7);
 }
 
 /** Index register of a memory operand; 0 if there is none. */
 export function memoryIndex(instruction: Instruction, operand: number): Register {
   const place = operandSpecs[specOf(instruction, operand)] & 31;
-  return place === Place.rm ? instruction.index : place === Place.segBxAl ? RegisterClass.gpr8 << 5 : noRegister;
+  return place === Place.rm
+    ? instruction.index
+    : place === Place.segBxAl
+      ? RegisterClass.gpr8 << 5
+      : noRegister;
 }
 
 /**
@@ -157,7 +189,8 @@ export function operandImmediate(instruction: Instruction, operand: number): num
     case Place.imm16:
       return instruction.immediate & 0xffff;
     case Place.imm:
-      if (operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand)) return instruction.immediate2;
+      if (operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand))
+        return instruction.immediate2;
       if (instruction.immediateSize === 1) return instruction.immediate & 0xff;
       if (instruction.immediateSize === 2) return instruction.immediate & 0xffff;
       return instruction.immediate;
@@ -173,7 +206,9 @@ function isSecondImmediate(instruction: Instruction, operand: number): boolean {
 /** High 32 bits of an immediate operand: 0, the sign, or the upper half of imm64. */
 export function operandImmediateHigh(instruction: Instruction, operand: number): number {
   const place = operandSpecs[specOf(instruction, operand)] & 31;
-  return place === Place.imm64 || (place === Place.imm && instruction.immediateSize === 8) ? instruction.immediateHigh : 0;
+  return place === Place.imm64 || (place === Place.imm && instruction.immediateSize === 8)
+    ? instruction.immediateHigh
+    : 0;
 }
 
 /** Size in bytes of an immediate operand's value after extension: 1, 2, 4 or 8. */
@@ -186,7 +221,9 @@ export function operandImmediateSize(instruction: Instruction, operand: number):
     case Place.imm64:
       return 8;
     case Place.imm:
-      return operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand) ? instruction.immediate2Size : instruction.immediateSize;
+      return operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand)
+        ? instruction.immediate2Size
+        : instruction.immediateSize;
     default:
       return 1;
   }

@@ -43,7 +43,14 @@ export interface DecoderOptionsInit {
 
 const names = optionNames.split(' ') as DecoderFeature[];
 const standard: readonly DecoderFeature[] = [
-  'apx', 'mpx', 'lzcnt', 'tzcnt', 'wbnoinvd', 'cet', 'pause', 'recent',
+  'apx',
+  'mpx',
+  'lzcnt',
+  'tzcnt',
+  'wbnoinvd',
+  'cet',
+  'pause',
+  'recent',
 ];
 
 /** What processor to decode for. Make one and reuse it: `decode` only reads it. */
@@ -59,8 +66,10 @@ export class DecoderOptions {
 
   /** @throws RangeError for a mode, vendor or feature that does not exist, naming those that do. */
   constructor({ mode = 64, vendor = 'intel', enable = [], disable = [] }: DecoderOptionsInit = {}) {
-    if (mode !== 16 && mode !== 32 && mode !== 64) throw new RangeError(`mode ${mode}: 16, 32 or 64 is allowed`);
-    if (vendor !== 'intel' && vendor !== 'amd') throw new RangeError(`vendor "${vendor}": intel or amd is allowed`);
+    if (mode !== 16 && mode !== 32 && mode !== 64)
+      throw new RangeError(`mode ${mode}: 16, 32 or 64 is allowed`);
+    if (vendor !== 'intel' && vendor !== 'amd')
+      throw new RangeError(`vendor "${vendor}": intel or amd is allowed`);
     let features = bits(standard);
     if (vendor === 'amd') features |= bits(['3dnow']);
     this.mode = mode;

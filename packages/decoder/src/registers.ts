@@ -64,9 +64,7 @@ function nameClass(registerClass: number, count: number, name: (number: number) 
   for (let number = 0; number < count; number++) names[register(registerClass, number)] = name(number);
 }
 
-nameClass(RegisterClass.gpr8, 32, (n) =>
-  n < 4 ? `${'acdb'[n]}l` : n < 8 ? `${legacyNames[n]}l` : `r${n}b`,
-);
+nameClass(RegisterClass.gpr8, 32, (n) => (n < 4 ? `${'acdb'[n]}l` : n < 8 ? `${legacyNames[n]}l` : `r${n}b`));
 nameClass(RegisterClass.gpr8high, 8, (n) => (n < 4 ? '' : `${'acdb'[n - 4]}h`));
 nameClass(RegisterClass.gpr16, 32, (n) => legacyNames[n] ?? `r${n}w`);
 nameClass(RegisterClass.gpr32, 32, (n) => (n < 8 ? `e${legacyNames[n]}` : `r${n}d`));

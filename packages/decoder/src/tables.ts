@@ -42,9 +42,16 @@ const rootTrees = unpack(generated.rootTrees);
 for (let i = 0; i < rootKeys.length; i++) roots[rootKeys[i]] = rootTrees[i];
 
 /** {@link Leaf} bits by encoding. */
-export const leaves: Int32Array = unpack(generated.leaves);
+export const leaves: Int32Array = new Int32Array(generated.encodingCount);
 /** {@link Check} bits by encoding. */
-export const checks: Int32Array = unpack(generated.checks);
+export const checks: Int32Array = new Int32Array(generated.encodingCount);
+const leafRows = unpack(generated.leafRows);
+const leafRowOf = unpack(generated.leafRowOf);
+for (let encoding = 0, row = 0; encoding < leaves.length; encoding++) {
+  if (leafRowOf[encoding] !== 0) row = leafRowOf[encoding] - 1;
+  leaves[encoding] = leafRows[2 * row];
+  checks[encoding] = leafRows[2 * row + 1];
+}
 export const mnemonicOf: Uint16Array = new Uint16Array(unpackDeltas(generated.mnemonicOf));
 
 /** Runs of `count, spec, spec …`. */

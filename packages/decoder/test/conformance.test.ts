@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { listed } from './oracle/disagreements.ts';
 import { featureSets } from './oracle/features.ts';
-import { compareAll, oracleOptions, type OraclePair, unconnectedCodes } from './oracle/iced.ts';
+import { compareAll, type OraclePair, oracleOptions, unconnectedCodes } from './oracle/iced.ts';
 import { randomStrings } from './oracle/random.ts';
 import { walk } from './oracle/walk.ts';
 
@@ -38,7 +38,9 @@ describe('iced-x86 says the same, random bytes, every vendor and feature', () =>
   test.each(modes)(`%i-bit (SEED=${seed})`, (mode) => {
     const comparison = new Comparison();
     for (const [i, pair] of featureSets(mode).entries()) {
-      randomStrings(mode, i === 0 ? 200_000 : 10_000, seed + i, (buffer, stride) => comparison.add(buffer, stride, pair));
+      randomStrings(mode, i === 0 ? 200_000 : 10_000, seed + i, (buffer, stride) =>
+        comparison.add(buffer, stride, pair),
+      );
     }
     expect(comparison.unlisted).toEqual([]);
   });

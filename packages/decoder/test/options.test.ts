@@ -1,18 +1,33 @@
 import { describe, expect, test } from 'vitest';
-import { decode, DecoderOptions, type DecoderOptionsInit, DecodeStatus, Instruction } from '../src/index.ts';
+import { DecoderOptions, type DecoderOptionsInit, DecodeStatus, decode, Instruction } from '../src/index.ts';
 import { mnemonic, mnemonicName } from '../src/mnemonic.ts';
 
 function name(hex: string, init: DecoderOptionsInit = {}): string {
   const instruction = new Instruction();
-  const status = decode(Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex')), 0, new DecoderOptions(init), instruction);
+  const status = decode(
+    Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex')),
+    0,
+    new DecoderOptions(init),
+    instruction,
+  );
   if (status !== DecodeStatus.ok) return status === DecodeStatus.invalid ? 'invalid' : 'truncated';
   return `${mnemonicName(mnemonic(instruction))} ${instruction.length}`;
 }
 
 describe('what a vendor or feature changes', () => {
   test.each<[string, string, DecoderOptionsInit, string]>([
-    ['66 call in 64-bit code, Intel (SDM vol. 2, CALL): 32-bit displacement', '66 e8 11 22 33 44', {}, 'call 6'],
-    ['66 call in 64-bit code, AMD (APM vol. 3, CALL Near): 16-bit displacement', '66 e8 11 22 33 44', { vendor: 'amd' }, 'call 4'],
+    [
+      '66 call in 64-bit code, Intel (SDM vol. 2, CALL): 32-bit displacement',
+      '66 e8 11 22 33 44',
+      {},
+      'call 6',
+    ],
+    [
+      '66 call in 64-bit code, AMD (APM vol. 3, CALL Near): 16-bit displacement',
+      '66 e8 11 22 33 44',
+      { vendor: 'amd' },
+      'call 4',
+    ],
     ['UD0 has ModRM on Intel', '0f ff c0', {}, 'ud0 3'],
     ['and none on AMD', '0f ff c0', { vendor: 'amd' }, 'ud0 2'],
     ['3DNow! is AMD’s', '0f 0f c1 9e', {}, 'invalid'],
@@ -37,12 +52,18 @@ describe('what a vendor or feature changes', () => {
 
 describe('wrong options say what is allowed', () => {
   test('mode', () => {
-    expect(() => new DecoderOptions({ mode: 8 as 16 })).toThrow(new RangeError('mode 8: 16, 32 or 64 is allowed'));
+    expect(() => new DecoderOptions({ mode: 8 as 16 })).toThrow(
+      new RangeError('mode 8: 16, 32 or 64 is allowed'),
+    );
   });
   test('vendor', () => {
-    expect(() => new DecoderOptions({ vendor: 'via' as 'amd' })).toThrow(new RangeError('vendor "via": intel or amd is allowed'));
+    expect(() => new DecoderOptions({ vendor: 'via' as 'amd' })).toThrow(
+      new RangeError('vendor "via": intel or amd is allowed'),
+    );
   });
   test('feature', () => {
-    expect(() => new DecoderOptions({ enable: ['apx2' as 'apx'] })).toThrow(/decoder feature "apx2": one of apx, mpx, .* is allowed/);
+    expect(() => new DecoderOptions({ enable: ['apx2' as 'apx'] })).toThrow(
+      /decoder feature "apx2": one of apx, mpx, .* is allowed/,
+    );
   });
 });

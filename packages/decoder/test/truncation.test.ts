@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decode, decodeFetched, DecoderOptions, DecodeStatus, Instruction, maximumLength } from '../src/index.ts';
+import {
+  DecoderOptions,
+  DecodeStatus,
+  decode,
+  decodeFetched,
+  Instruction,
+  maximumLength,
+} from '../src/index.ts';
 import { randomStrings } from './oracle/random.ts';
 
 const modes = [64, 32, 16] as const;
@@ -21,10 +28,12 @@ describe('bytes that end early', () => {
         if (decode(buffer, offset, options, whole) !== DecodeStatus.ok) continue;
         const bytes = buffer.slice(offset, offset + whole.length);
         for (let length = 0; length < bytes.length; length++) {
-          if (decode(bytes.subarray(0, length), 0, options, part) !== DecodeStatus.truncated) wrong.push(Buffer.from(bytes).toString('hex'));
+          if (decode(bytes.subarray(0, length), 0, options, part) !== DecodeStatus.truncated)
+            wrong.push(Buffer.from(bytes).toString('hex'));
         }
         decode(bytes, 0, options, part);
-        if (JSON.stringify(snapshot(part)) !== JSON.stringify(snapshot(whole))) wrong.push(Buffer.from(bytes).toString('hex'));
+        if (JSON.stringify(snapshot(part)) !== JSON.stringify(snapshot(whole)))
+          wrong.push(Buffer.from(bytes).toString('hex'));
       }
     });
     expect(wrong).toEqual([]);
@@ -83,11 +92,15 @@ describe('decodeFetched', () => {
   test('asks for one byte more only while the instruction is open', () => {
     const instruction = new Instruction();
     let asked = 0;
-    const status = decodeFetched((buffer, count) => {
-      asked++;
-      buffer[count] = code[count];
-      return count + 1;
-    }, options, instruction);
+    const status = decodeFetched(
+      (buffer, count) => {
+        asked++;
+        buffer[count] = code[count];
+        return count + 1;
+      },
+      options,
+      instruction,
+    );
     expect(status).toBe(DecodeStatus.ok);
     expect(instruction.length).toBe(7);
     expect(asked).toBe(7);
@@ -96,23 +109,31 @@ describe('decodeFetched', () => {
   test('takes what one page has, then asks for the next', () => {
     const instruction = new Instruction();
     const counts: number[] = [];
-    decodeFetched((buffer, count) => {
-      counts.push(count);
-      const end = count === 0 ? 3 : 10;
-      buffer.set(code.subarray(count, end), count);
-      return end;
-    }, options, instruction);
+    decodeFetched(
+      (buffer, count) => {
+        counts.push(count);
+        const end = count === 0 ? 3 : 10;
+        buffer.set(code.subarray(count, end), count);
+        return end;
+      },
+      options,
+      instruction,
+    );
     expect(counts).toEqual([0, 3]);
     expect(instruction.displacement).toBe(0x12345678);
   });
 
   test('is truncated at a fault, and tells how many bytes were there', () => {
     const instruction = new Instruction();
-    const status = decodeFetched((buffer, count) => {
-      if (count === 4) return 4;
-      buffer[count] = code[count];
-      return count + 1;
-    }, options, instruction);
+    const status = decodeFetched(
+      (buffer, count) => {
+        if (count === 4) return 4;
+        buffer[count] = code[count];
+        return count + 1;
+      },
+      options,
+      instruction,
+    );
     expect(status).toBe(DecodeStatus.truncated);
     expect(instruction.length).toBe(4);
     expect(decodeFetched((_, count) => count, options, instruction)).toBe(DecodeStatus.truncated);
@@ -122,11 +143,15 @@ describe('decodeFetched', () => {
   test('does not ask for bytes behind an invalid opcode', () => {
     const instruction = new Instruction();
     const bytes = [0x0f, 0x04];
-    const status = decodeFetched((buffer, count) => {
-      if (count >= bytes.length) throw new Error(`asked for byte ${count}`);
-      buffer[count] = bytes[count];
-      return count + 1;
-    }, options, instruction);
+    const status = decodeFetched(
+      (buffer, count) => {
+        if (count >= bytes.length) throw new Error(`asked for byte ${count}`);
+        buffer[count] = bytes[count];
+        return count + 1;
+      },
+      options,
+      instruction,
+    );
     expect(status).toBe(DecodeStatus.invalid);
   });
 

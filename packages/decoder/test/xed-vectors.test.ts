@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { decode, DecoderOptions, DecodeStatus, Instruction } from '../src/index.ts';
+import { DecoderOptions, DecodeStatus, decode, Instruction } from '../src/index.ts';
 import { mnemonic, mnemonicName } from '../src/mnemonic.ts';
 
 /** APX, AVX10.2 and newer, which iced-x86 lacks: what Intel XED says. The file's head tells how it was made. */
@@ -20,7 +20,8 @@ test('Intel XED says the same of what iced-x86 lacks', () => {
     const [input, length, name] = line.split(' | ');
     const [mode, hex] = input.split(' ');
     const status = decode(Uint8Array.from(Buffer.from(hex, 'hex')), 0, options[mode as '64'], instruction);
-    const answer = status === DecodeStatus.ok ? `${instruction.length} ${mnemonicName(mnemonic(instruction))}` : '0 -';
+    const answer =
+      status === DecodeStatus.ok ? `${instruction.length} ${mnemonicName(mnemonic(instruction))}` : '0 -';
     if (answer !== `${length} ${name}`) wrong.push(`${line}: ${answer}`);
     compared++;
   }

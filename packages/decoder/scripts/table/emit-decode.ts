@@ -1,6 +1,6 @@
-import { header, deltas, vlq } from './emit.ts';
-import { checkBits, leafBits } from './leaf.ts';
+import { deltas, header, vlq } from './emit.ts';
 import { mnemonicNames } from './emit-mnemonics.ts';
+import { checkBits, leafBits } from './leaf.ts';
 import { options, place, replacingOptions } from './opcode.ts';
 import { MemoryTypes, memoryTypeSize, operandSpecs, packSpec } from './operands.ts';
 import type { EncodingRecord } from './record.ts';
@@ -28,7 +28,9 @@ export function decodeTables(records: readonly EncodingRecord[]): string {
     leaves.push(leafBits(record, placement, types));
     checks.push(checkBits(record, types));
     mnemonicOf.push(mnemonics.indexOf(record.mnemonic));
-    const list = operandSpecs(record, types).map((spec) => specRow(specs, fixedRegisters, packSpec(spec), spec.fixed));
+    const list = operandSpecs(record, types).map((spec) =>
+      specRow(specs, fixedRegisters, packSpec(spec), spec.fixed),
+    );
     const key = list.join();
     let offset = knownLists.get(key);
     if (offset === undefined) {
@@ -45,7 +47,8 @@ export function decodeTables(records: readonly EncodingRecord[]): string {
       const where = `${record.where} ${record.opcode}`;
       for (const box of placement.boxes) candidates.push({ id, box, where, rank: rankOf(box, reservedNop) });
       const { fallback } = placement;
-      if (fallback !== undefined) candidates.push({ id, box: fallback, where, rank: rankOf(fallback, reservedNop, true) });
+      if (fallback !== undefined)
+        candidates.push({ id, box: fallback, where, rank: rankOf(fallback, reservedNop, true) });
     }
   });
 
@@ -57,6 +60,7 @@ export function decodeTables(records: readonly EncodingRecord[]): string {
   for (const [root, candidates] of [...roots].sort((a, b) => a[0] - b[0])) {
     rootReferences.push(root, tree.build(candidates));
   }
+  const rows = byFrequency(leaves.map((leaf, i) => [leaf, checks[i]]));
   const rootKeys = rootReferences.filter((_, i) => i % 2 === 0);
   const rootTrees = rootReferences.filter((_, i) => i % 2 === 1);
 
@@ -69,8 +73,9 @@ export const rootTrees = '${vlq(rootTrees)}';
 /** Tree nodes, packed by scripts/table/tree.ts. */
 export const nodes = '${vlq(packNodes(tree.nodes))}';
 export const axisSizes = '${axisSizes.join(' ')}';
-export const leaves = '${vlq(leaves)}';
-export const checks = '${vlq(checks)}';
+/** Different pairs of Leaf and Check bits; and the row of each encoding, 0 for the same as the one before, else row + 1. */
+export const leafRows = '${vlq(rows.values.flat())}';
+export const leafRowOf = '${vlq(rows.rowOf.map((row, i) => (row === rows.rowOf[i - 1] ? 0 : row + 1)))}';
 export const mnemonicOf = '${vlq(deltas(mnemonicOf))}';
 export const operandLists = '${vlq(lists)}';
 export const operandListOf = '${vlq(deltas(listOf))}';
@@ -82,12 +87,26 @@ export const optionNames = '${options.join(' ')}';
 `;
 }
 
+/** The different values, the most frequent first, so that most row numbers take one character; and the row of each. */
+function byFrequency(all: readonly number[][]): { values: number[][]; rowOf: number[] } {
+  const counts = new Map<string, number>();
+  for (const one of all) counts.set(one.join(), (counts.get(one.join()) ?? 0) + 1);
+  const keys = [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)! || (a < b ? -1 : 1));
+  const rows = new Map(keys.map((key, row) => [key, row]));
+  return {
+    values: keys.map((key) => key.split(',').map(Number)),
+    rowOf: all.map((one) => rows.get(one.join())!),
+  };
+}
+
 /** Where a replacing option has an encoding in the 0F map, all others of that opcode and mode are only there without the option. */
 function replaceByOptions(candidates: readonly Candidate[]): Candidate[] {
   let result = [...candidates];
   for (const option of replacingOptions) {
     // JMPE replaces B8, but stands beside the others in group 6.
-    const replacing = candidates.filter(({ box }) => box[option] === 2 && (option !== 'jmpe' || box.reg === undefined));
+    const replacing = candidates.filter(
+      ({ box }) => box[option] === 2 && (option !== 'jmpe' || box.reg === undefined),
+    );
     const sizes = replacing.reduce((found, { box }) => found | box.size, 0);
     if (sizes === 0) continue;
     result = result.flatMap((candidate) => {

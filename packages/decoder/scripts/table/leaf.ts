@@ -1,13 +1,12 @@
-import type { EncodingRecord } from './record.ts';
-import { immediateLayouts, type Placement } from './opcode.ts';
-import { operandSpecs, type MemoryTypes, places, writtenTokens } from './operands.ts';
-import { RegisterClass } from '../../src/registers.ts';
-
 /*
  * What the decoder must know of an encoding once the tree has found it. decode.ts reads these bits by the same positions
  * (src/leaf.ts declares them for both).
  */
 import { Check, Leaf } from '../../src/leaf.ts';
+import { RegisterClass } from '../../src/registers.ts';
+import { immediateLayouts, type Placement } from './opcode.ts';
+import { type MemoryTypes, operandSpecs, places, writtenTokens } from './operands.ts';
+import type { EncodingRecord } from './record.ts';
 
 export function leafBits(record: EncodingRecord, placement: Placement, types: MemoryTypes): number {
   const has = (name: string) => record.attributes.has(name);
@@ -40,7 +39,8 @@ export function leafBits(record: EncodingRecord, placement: Placement, types: Me
   if (decorated('dfv')) bits |= Leaf.conditional;
   if (has('any-mod')) bits |= Leaf.anyMod;
   if (placement.operandSize === 64) bits |= Leaf.operandSize64;
-  if (tokens[0] !== undefined && specs[0].place === places.indexOf('rm') && /\/?m\d/.test(tokens[0].text)) bits |= Leaf.memoryFirst;
+  if (tokens[0] !== undefined && specs[0].place === places.indexOf('rm') && /\/?m\d/.test(tokens[0].text))
+    bits |= Leaf.memoryFirst;
   return bits >>> 0;
 }
 
@@ -55,7 +55,8 @@ export function checkBits(record: EncodingRecord, types: MemoryTypes): number {
     if (place === 'reg') {
       if (limited) bits |= Check.regBelow8;
       if (isGpr) bits |= Check.regGpr;
-      if (spec.registerClass === RegisterClass.segment) bits |= i === 0 && record.mnemonic === 'MOV' ? Check.regSegmentWritten : Check.regSegment;
+      if (spec.registerClass === RegisterClass.segment)
+        bits |= i === 0 && record.mnemonic === 'MOV' ? Check.regSegmentWritten : Check.regSegment;
       if (spec.registerClass === RegisterClass.control) bits |= Check.regControl;
       if (spec.registerClass === RegisterClass.debug) bits |= Check.regDebug;
       if (spec.registerClass === RegisterClass.test) bits |= Check.regTest;
@@ -68,7 +69,8 @@ export function checkBits(record: EncodingRecord, types: MemoryTypes): number {
       if (isGpr) bits |= Check.vvvvGpr;
     }
     const token = record.operandTokens[i]?.text ?? '';
-    if (/^(sibmem|mib)/.test(token)) bits |= token.startsWith('sibmem') ? Check.sibRequired : Check.noRipRelative;
+    if (/^(sibmem|mib)/.test(token))
+      bits |= token.startsWith('sibmem') ? Check.sibRequired : Check.noRipRelative;
     if (/^vm/.test(token)) bits |= Check.sibRequired;
   }
   if (record.features.includes('MPX')) bits |= Check.no16BitAddress;

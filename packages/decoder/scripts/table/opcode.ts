@@ -71,7 +71,22 @@ export interface Placement {
 }
 
 export const immediateLayouts = [
-  'none', 'ib', 'iw', 'id', 'io', 'iw ib', 'ib ib', 'far16', 'far32', 'mo', 'cb', 'cw', 'cd', 'is4', 'iw16', 'id32',
+  'none',
+  'ib',
+  'iw',
+  'id',
+  'io',
+  'iw ib',
+  'ib ib',
+  'far16',
+  'far32',
+  'mo',
+  'cb',
+  'cw',
+  'cd',
+  'is4',
+  'iw16',
+  'id32',
 ] as const;
 export type ImmediateLayout = (typeof immediateLayouts)[number];
 
@@ -105,7 +120,9 @@ export function place(record: EncodingRecord): Placement {
     map = placeVector(vector[2].split('.'), box, fail);
   }
   for (;;) {
-    const token = take(/^(a16|a32|a64|o16|o32|o64|NP|REX2\.W[01]|REX2|ND=[01]|NF=[01]|SCC=\d+|(?:66|F3|F2)(?= ([oa]\d\d )*[0-9A-F]{2}))\s+/);
+    const token = take(
+      /^(a16|a32|a64|o16|o32|o64|NP|REX2\.W[01]|REX2|ND=[01]|NF=[01]|SCC=\d+|(?:66|F3|F2)(?= ([oa]\d\d )*[0-9A-F]{2}))\s+/,
+    );
     if (token === null) break;
     const [word] = token[0].split(' ');
     if (word[0] === 'a') box.addressSize = 1 << ['a16', 'a32', 'a64'].indexOf(word);
@@ -178,7 +195,10 @@ export function place(record: EncodingRecord): Placement {
     map,
     opcodes,
     boxes: expandSizes(record, box, operandSize),
-    fallback: operandSize === 32 && space === 'legacy' && !record.attributes.has('no64') ? { ...box, size: 16 } : undefined,
+    fallback:
+      operandSize === 32 && space === 'legacy' && !record.attributes.has('no64')
+        ? { ...box, size: 16 }
+        : undefined,
     hasModrm,
     operandSize,
     immediate: immediateLayout(rest.trim(), record, fail),
@@ -197,7 +217,8 @@ function placeVector(parts: string[], box: Box, fail: (what: string) => never): 
     if (/^(128|L0|LZ|LLZ|LZ|L\.0)$/.test(part)) box.vectorLength = 1;
     else if (/^(256|L1)$/.test(part)) box.vectorLength = 2;
     else if (part === '512') box.vectorLength = 4;
-    else if (/^(NP|66|F3|F2)(\/(NP|66|F3|F2))*$/.test(part)) box.mandatoryPrefix = part.split('/').reduce((bits, name) => bits | prefixBit[name], 0);
+    else if (/^(NP|66|F3|F2)(\/(NP|66|F3|F2))*$/.test(part))
+      box.mandatoryPrefix = part.split('/').reduce((bits, name) => bits | prefixBit[name], 0);
     else if (part === 'W0') box.w = 1;
     else if (part === 'W1') box.w = 2;
     else if (/^(0F|0F38|0F3A)$/.test(part)) map = ['', '0F', '0F38', '0F3A'].indexOf(part);
@@ -243,7 +264,8 @@ function expandSizes(record: EncodingRecord, box: Box, operandSize: number): Box
       const bits = [16, 32, 16, 32, 64][size];
       const forced = is64 && (has('f64') || (has('f64-intel') && vendor === 0));
       const byDefault = is64 && has('d64') && bits === 32;
-      if (operandSize !== 0 && operandSize !== bits && !(operandSize === 64 && (forced || byDefault))) continue;
+      if (operandSize !== 0 && operandSize !== bits && !(operandSize === 64 && (forced || byDefault)))
+        continue;
       sizes |= 1 << size;
     }
     if (sizes !== 0) result.push({ ...box, size: sizes, vendor: 1 << vendor });
@@ -254,18 +276,38 @@ function expandSizes(record: EncodingRecord, box: Box, operandSize: number): Box
   }
   // Outside 64-bit mode these ignore W; inside, it selects.
   if (has('wig32') && box.w === 1) {
-    return result.flatMap((one) => [
-      { ...one, size: one.size & 0b11100 },
-      { ...one, size: one.size & 0b00011, w: 3 },
-    ]).filter((one) => one.size !== 0);
+    return result
+      .flatMap((one) => [
+        { ...one, size: one.size & 0b11100 },
+        { ...one, size: one.size & 0b00011, w: 3 },
+      ])
+      .filter((one) => one.size !== 0);
   }
   return result;
 }
 
-function immediateLayout(rest: string, record: EncodingRecord, fail: (what: string) => never): ImmediateLayout {
+function immediateLayout(
+  rest: string,
+  record: EncodingRecord,
+  fail: (what: string) => never,
+): ImmediateLayout {
   const layouts: Record<string, ImmediateLayout> = {
-    '': 'none', ib: 'ib', iw: 'iw', id: 'id', io: 'io', 'iw ib': 'iw ib', 'ib ib': 'ib ib', mo: 'mo', cb: 'cb', cw: 'cw',
-    cd: 'cd', cp: 'far32', '/is4': 'is4', '/is5': 'is4', '/is4 ib': 'is4', '/ib': 'ib',
+    '': 'none',
+    ib: 'ib',
+    iw: 'iw',
+    id: 'id',
+    io: 'io',
+    'iw ib': 'iw ib',
+    'ib ib': 'ib ib',
+    mo: 'mo',
+    cb: 'cb',
+    cw: 'cw',
+    cd: 'cd',
+    cp: 'far32',
+    '/is4': 'is4',
+    '/is5': 'is4',
+    '/is4 ib': 'is4',
+    '/ib': 'ib',
   };
   const layout = layouts[rest] ?? fail(`"${rest}"`);
   if (layout === 'cd' && record.operands[0]?.place === 'far') return 'far16';

@@ -3,8 +3,26 @@ import type { EncodingRecord, OperandToken } from './record.ts';
 
 /** Where an operand's value is encoded. The decoder's `OperandPlace` is this list; order is part of the generated data. */
 export const places = [
-  'reg', 'rm', 'vvvv', 'opcode', 'is4', 'fixed', 'imm', 'imm16', 'imm32', 'imm64', 'imm4', '1', 'rel', 'disp', 'far', 'moffs',
-  '[seg:rSI]', '[ES:rDI]', '[seg:rDI]', '[seg:rBX+AL]',
+  'reg',
+  'rm',
+  'vvvv',
+  'opcode',
+  'is4',
+  'fixed',
+  'imm',
+  'imm16',
+  'imm32',
+  'imm64',
+  'imm4',
+  '1',
+  'rel',
+  'disp',
+  'far',
+  'moffs',
+  '[seg:rSI]',
+  '[ES:rDI]',
+  '[seg:rDI]',
+  '[seg:rBX+AL]',
 ] as const;
 
 export const accesses = ['n', 'r', 'w', 'rw', 'cr', 'cw', 'rcw', 'crcw', 'a', 'w/rw', 'cw+z'] as const;
@@ -62,9 +80,32 @@ export class MemoryTypes {
 }
 
 const specialSizes: Record<string, number> = {
-  '': 0, any: 0, pseudo48: 6, pseudo80: 10, far16: 4, far32: 6, far64: 10, descriptor64: 10, xsave: 0, xsave64: 0, fxsave: 512, fxsave64: 512,
-  fpuenv14: 14, fpuenv28: 28, fpustate94: 94, fpustate108: 108, bcd80: 10, handle384: 48, handle512: 64, tile: 0, tilecfg: 64,
-  off16: 2, off32: 4, off64: 8, bnd64: 8, bnd128: 16,
+  '': 0,
+  any: 0,
+  pseudo48: 6,
+  pseudo80: 10,
+  far16: 4,
+  far32: 6,
+  far64: 10,
+  descriptor64: 10,
+  xsave: 0,
+  xsave64: 0,
+  fxsave: 512,
+  fxsave64: 512,
+  fpuenv14: 14,
+  fpuenv28: 28,
+  fpustate94: 94,
+  fpustate108: 108,
+  bcd80: 10,
+  handle384: 48,
+  handle512: 64,
+  tile: 0,
+  tilecfg: 64,
+  off16: 2,
+  off32: 4,
+  off64: 8,
+  bnd64: 8,
+  bnd128: 16,
 };
 
 /** Bytes in memory; 0 where the size is not fixed (XSAVE area, tile). */
@@ -92,7 +133,10 @@ export function operandSpecs(record: EncodingRecord, types: MemoryTypes): Operan
     if (token === 'imm4') place = places.indexOf('imm4');
     if (place < 0) {
       place = places.indexOf('fixed');
-      fixed = operand.place === 'ST0' ? register(RegisterClass.x87, 0) : registerByName(operand.place.toLowerCase());
+      fixed =
+        operand.place === 'ST0'
+          ? register(RegisterClass.x87, 0)
+          : registerByName(operand.place.toLowerCase());
       if (fixed === 0) throw new Error(`${record.where}: place "${operand.place}"`);
     }
     const access = accesses.indexOf(operand.access as (typeof accesses)[number]);

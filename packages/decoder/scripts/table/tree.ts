@@ -9,7 +9,10 @@ export interface Candidate {
   readonly rank: number;
 }
 
-const allAxes = [...axes.map((axis) => axis as { name: string; values: number }), ...options.map((name) => ({ name, values: 2 }))];
+const allAxes = [
+  ...axes.map((axis) => axis as { name: string; values: number }),
+  ...options.map((name) => ({ name, values: 2 })),
+];
 
 /** Number of values of each axis, by the number that nodes begin with. */
 export const axisSizes: readonly number[] = allAxes.map(({ values }) => values);
@@ -59,7 +62,10 @@ export class TreeBuilder {
   private split(candidates: readonly Candidate[], path: Box): number {
     if (candidates.length === 0) return leaf(0);
     const undecided = (candidate: Candidate) =>
-      allAxes.some(({ name, values }) => name in candidate.box && !(name in path) && candidate.box[name] !== full(values));
+      allAxes.some(
+        ({ name, values }) =>
+          name in candidate.box && !(name in path) && candidate.box[name] !== full(values),
+      );
     const open = candidates.filter(undecided);
     if (open.length === 0) return leaf(mostSpecific(candidates).id);
     const axis = this.chooseAxis(candidates, path);
@@ -108,13 +114,19 @@ function mostSpecific(candidates: readonly Candidate[]): Candidate {
   const rank = Math.max(...candidates.map((candidate) => candidate.rank));
   const best = candidates.filter((candidate) => candidate.rank === rank);
   const implies = (a: Candidate, b: Candidate) =>
-    allAxes.every(({ name, values }) => ((a.box[name] ?? full(values)) & ~(b.box[name] ?? full(values))) === 0);
+    allAxes.every(
+      ({ name, values }) => ((a.box[name] ?? full(values)) & ~(b.box[name] ?? full(values))) === 0,
+    );
   for (const candidate of best) {
-    const twin = best.find((other) => other.id !== candidate.id && implies(candidate, other) && implies(other, candidate));
+    const twin = best.find(
+      (other) => other.id !== candidate.id && implies(candidate, other) && implies(other, candidate),
+    );
     if (twin !== undefined) break;
     if (best.every((other) => other === candidate || implies(candidate, other))) return candidate;
   }
-  throw new Error(`ambiguous encodings:\n${best.map((c) => `  ${c.where} ${JSON.stringify(c.box)}`).join('\n')}`);
+  throw new Error(
+    `ambiguous encodings:\n${best.map((c) => `  ${c.where} ${JSON.stringify(c.box)}`).join('\n')}`,
+  );
 }
 
 /** See {@link mostSpecific}. Two optional encodings for the same bytes: the option later in the list wins. */

@@ -1,5 +1,5 @@
 import type { DecoderFeature } from '../../src/index.ts';
-import { oracleOptions, type OraclePair } from './iced.ts';
+import { type OraclePair, oracleOptions } from './iced.ts';
 
 const added: DecoderFeature[][] = [
   ['cyrix', 'cyrix-dmi'],

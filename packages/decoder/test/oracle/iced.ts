@@ -7,34 +7,34 @@ import {
   Code,
   CodeExt,
   Decoder,
-  DecoderOptions as IcedOptions,
   Instruction as IcedInstruction,
-  OpKind,
-  OpCodeInfo,
+  DecoderOptions as IcedOptions,
   Register as IcedRegister,
+  type OpCodeInfo,
+  OpKind,
 } from 'iced-x86';
+import { type EncodingRecord, readTable } from '../../scripts/table/record.ts';
 import {
-  decode,
-  DecodeStatus,
   type DecoderFeature,
   DecoderOptions,
+  DecodeStatus,
+  decode,
   Instruction,
-  OperandKind,
-  operandCount,
-  operandKind,
   memoryBase,
   memoryIndex,
   memorySegment,
+  OperandKind,
+  operandCount,
   operandImmediate,
   operandImmediateHigh,
   operandImmediateSize,
+  operandKind,
   operandRegister,
   registerByName,
 } from '../../src/index.ts';
-import { readTable } from '../../scripts/table/record.ts';
 
 export const isaFolder: string = fileURLToPath(new URL('../../isa', import.meta.url));
-export const records = readTable(isaFolder);
+export const records: readonly EncodingRecord[] = readTable(isaFolder);
 
 /** Our encoding by iced's code. */
 export const encodingOfCode: Int32Array = new Int32Array(6000);
@@ -44,7 +44,10 @@ function connect(): void {
   const ours = new Map<string, number>();
   records.forEach((record, i) => {
     // Operands in [ ] are those that iced, like the manual, does not write.
-    const written = record.instruction.replace(/\s*\[[^\]]*\],?/g, '').replace(/,\s*$/, '').trim();
+    const written = record.instruction
+      .replace(/\s*\[[^\]]*\],?/g, '')
+      .replace(/,\s*$/, '')
+      .trim();
     ours.set(`${record.opcode}|${written.replace(/\s+/g, ' ')}`, i + 1);
   });
   for (const [name, code] of Object.entries(Code)) {
@@ -114,10 +117,20 @@ const icedFlagWhenOff: Partial<Record<DecoderFeature, number>> = {
 };
 
 /** Options for both sides. APX and what is newer than iced 1.21 is off; 3DNow! is on, as iced always decodes it. */
-export function oracleOptions(mode: 16 | 32 | 64, vendor: 'intel' | 'amd' = 'intel', enable: DecoderFeature[] = ['mpx'], disable: DecoderFeature[] = []): OraclePair {
+export function oracleOptions(
+  mode: 16 | 32 | 64,
+  vendor: 'intel' | 'amd' = 'intel',
+  enable: DecoderFeature[] = ['mpx'],
+  disable: DecoderFeature[] = [],
+): OraclePair {
   const always: DecoderFeature[] = ['apx', 'recent'];
   if (!enable.includes('mpx')) always.push('mpx');
-  const ours = new DecoderOptions({ mode, vendor, enable: ['3dnow', ...enable], disable: [...always, ...disable] });
+  const ours = new DecoderOptions({
+    mode,
+    vendor,
+    enable: ['3dnow', ...enable],
+    disable: [...always, ...disable],
+  });
   let iced = vendor === 'amd' ? IcedOptions.AMD : 0;
   for (const feature of enable) iced |= icedFlag[feature] ?? 0;
   for (const feature of disable) iced |= icedFlagWhenOff[feature] ?? 0;
@@ -129,7 +142,12 @@ export function oracleOptions(mode: 16 | 32 | 64, vendor: 'intel' | 'amd' = 'int
  *
  * @returns how many of them iced calls valid
  */
-export function compareAll(buffer: Uint8Array, stride: number, pair: OraclePair, report: (offset: number, what: string) => void): number {
+export function compareAll(
+  buffer: Uint8Array,
+  stride: number,
+  pair: OraclePair,
+  report: (offset: number, what: string) => void,
+): number {
   const decoder = new Decoder(pair.ours.mode, buffer, pair.iced);
   const theirs = new IcedInstruction();
   const ours = new Instruction();
@@ -141,13 +159,22 @@ export function compareAll(buffer: Uint8Array, stride: number, pair: OraclePair,
     const status = decode(buffer, offset, pair.ours, ours);
     const { code } = theirs;
     if (code === 0) {
-      if (status === DecodeStatus.ok) report(offset, `iced invalid, we ${records[ours.encoding - 1].opcode} ${records[ours.encoding - 1].instruction}`);
+      if (status === DecodeStatus.ok)
+        report(
+          offset,
+          `iced invalid, we ${records[ours.encoding - 1].opcode} ${records[ours.encoding - 1].instruction}`,
+        );
       continue;
     }
     valid++;
     if (status !== DecodeStatus.ok) report(offset, `we invalid, iced ${codeNames[code]}`);
-    else if (ours.encoding !== encodingOfCode[code]) report(offset, `iced ${codeNames[code]}, we ${records[ours.encoding - 1].opcode} ${records[ours.encoding - 1].instruction}`);
-    else if (ours.length !== theirs.length) report(offset, `length ${ours.length}, iced ${theirs.length}: ${codeNames[code]}`);
+    else if (ours.encoding !== encodingOfCode[code])
+      report(
+        offset,
+        `iced ${codeNames[code]}, we ${records[ours.encoding - 1].opcode} ${records[ours.encoding - 1].instruction}`,
+      );
+    else if (ours.length !== theirs.length)
+      report(offset, `length ${ours.length}, iced ${theirs.length}: ${codeNames[code]}`);
     else {
       const what = compareOperands(ours, theirs);
       if (what !== '') report(offset, `${codeNames[code]}: ${what}`);
@@ -167,14 +194,21 @@ function compareOperands(ours: Instruction, theirs: IcedInstruction): string {
     if (kind === OpKind.Register) {
       if (mine !== OperandKind.register) return `operand ${i} kind ${mine}, iced register`;
       const theirRegister = theirs.opRegister(i);
-      if (operandRegister(ours, i) !== registers[theirRegister]) return `operand ${i} register ${operandRegister(ours, i)}, iced ${IcedRegister[theirRegister]}`;
+      if (operandRegister(ours, i) !== registers[theirRegister])
+        return `operand ${i} register ${operandRegister(ours, i)}, iced ${IcedRegister[theirRegister]}`;
     } else if (nearBranches.has(kind)) {
-      if (mine !== OperandKind.relative && mine !== OperandKind.absolute) return `operand ${i} kind ${mine}, iced branch`;
+      if (mine !== OperandKind.relative && mine !== OperandKind.absolute)
+        return `operand ${i} kind ${mine}, iced branch`;
       const width = kind === OpKind.NearBranch16 ? 16 : kind === OpKind.NearBranch32 ? 32 : 64;
-      const target = BigInt.asUintN(width, BigInt(ours.immediate + (mine === OperandKind.relative ? ours.length : 0)));
-      if (target !== BigInt.asUintN(width, theirs.nearBranchTarget)) return `branch to ${target}, iced ${theirs.nearBranchTarget}`;
+      const target = BigInt.asUintN(
+        width,
+        BigInt(ours.immediate + (mine === OperandKind.relative ? ours.length : 0)),
+      );
+      if (target !== BigInt.asUintN(width, theirs.nearBranchTarget))
+        return `branch to ${target}, iced ${theirs.nearBranchTarget}`;
     } else if (kind === OpKind.FarBranch16 || kind === OpKind.FarBranch32) {
-      if (mine !== OperandKind.farPointer || ours.immediate2 !== theirs.farBranchSelector) return 'far pointer';
+      if (mine !== OperandKind.farPointer || ours.immediate2 !== theirs.farBranchSelector)
+        return 'far pointer';
       const offset = kind === OpKind.FarBranch16 ? theirs.farBranch16 : theirs.farBranch32;
       if (ours.immediate >>> 0 !== offset) return 'far pointer offset';
     } else if (kind >= OpKind.Immediate8 && kind <= OpKind.Immediate32to64) {
@@ -187,8 +221,10 @@ function compareOperands(ours: Instruction, theirs: IcedInstruction): string {
         const what = compareMemory(ours, theirs, i);
         if (what !== '') return what;
       }
-      const segment = kind >= OpKind.MemoryESDI && kind <= OpKind.MemoryESRDI ? IcedRegister.ES : theirs.memorySegment;
-      if (memorySegment(ours, i) !== registers[segment]) return `segment ${memorySegment(ours, i)}, iced ${IcedRegister[segment]}`;
+      const segment =
+        kind >= OpKind.MemoryESDI && kind <= OpKind.MemoryESRDI ? IcedRegister.ES : theirs.memorySegment;
+      if (memorySegment(ours, i) !== registers[segment])
+        return `segment ${memorySegment(ours, i)}, iced ${IcedRegister[segment]}`;
     }
   }
   const mask = theirs.opMask;
@@ -200,16 +236,22 @@ function compareOperands(ours: Instruction, theirs: IcedInstruction): string {
 
 function compareImmediate(ours: Instruction, theirs: IcedInstruction, operand: number): string {
   const value = theirs.immediate(operand);
-  const mine = (BigInt(operandImmediateHigh(ours, operand) >>> 0) << 32n) | BigInt(operandImmediate(ours, operand) >>> 0);
+  const mine =
+    (BigInt(operandImmediateHigh(ours, operand) >>> 0) << 32n) |
+    BigInt(operandImmediate(ours, operand) >>> 0);
   const width = 8 * operandImmediateSize(ours, operand);
-  return BigInt.asUintN(width, mine) === BigInt.asUintN(width, value) ? '' : `immediate ${mine}, iced ${value}`;
+  return BigInt.asUintN(width, mine) === BigInt.asUintN(width, value)
+    ? ''
+    : `immediate ${mine}, iced ${value}`;
 }
 
 function compareMemory(ours: Instruction, theirs: IcedInstruction, operand: number): string {
   const base = memoryBase(ours, operand);
   if (base !== registers[theirs.memoryBase]) return `base ${base}, iced ${IcedRegister[theirs.memoryBase]}`;
-  if (registers[theirs.memoryIndex] !== memoryIndex(ours, operand)) return `index ${ours.index}, iced ${IcedRegister[theirs.memoryIndex]}`;
-  if (theirs.memoryIndexScale !== 1 << ours.scale) return `scale ${ours.scale}, iced ${theirs.memoryIndexScale}`;
+  if (registers[theirs.memoryIndex] !== memoryIndex(ours, operand))
+    return `index ${ours.index}, iced ${IcedRegister[theirs.memoryIndex]}`;
+  if (theirs.memoryIndexScale !== 1 << ours.scale)
+    return `scale ${ours.scale}, iced ${theirs.memoryIndexScale}`;
   let displacement = (BigInt(ours.displacementHigh) << 32n) | BigInt(ours.displacement >>> 0);
   const relative = theirs.memoryBase === IcedRegister.RIP || theirs.memoryBase === IcedRegister.EIP;
   if (relative) displacement += BigInt(ours.length);

@@ -29,7 +29,12 @@ const prefixes = [0x66, 0xf2, 0xf3, 0xf0, 0x67, 0x2e, 0x64, 0x3e];
  * Byte strings, one per 16 bytes of the buffer. Three of four are pulled towards the escapes, VEX, XOP, EVEX and REX, which uniform bytes
  * rarely reach; the rest is uniform.
  */
-export function randomStrings(mode: 16 | 32 | 64, count: number, seed: number, use: (buffer: Uint8Array, stride: number) => void): void {
+export function randomStrings(
+  mode: 16 | 32 | 64,
+  count: number,
+  seed: number,
+  use: (buffer: Uint8Array, stride: number) => void,
+): void {
   const random = new Random(seed);
   const buffer = new Uint8Array(batch * stride);
   for (let done = 0; done < count; done += batch) {

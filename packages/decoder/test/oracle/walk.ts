@@ -12,7 +12,9 @@ for (let modrm = 0; modrm < 256; modrm++) {
 }
 
 /** For the long payload products: all regs in register form with two rm, and the memory forms of two regs. */
-const fewModrm = modrmClasses.filter(([modrm]) => (modrm >= 0xc0 ? (modrm & 7) === 1 || (modrm & 7) === 6 : (modrm & 0x38) === 0x08 || (modrm & 0x38) === 0x30));
+const fewModrm = modrmClasses.filter(([modrm]) =>
+  modrm >= 0xc0 ? (modrm & 7) === 1 || (modrm & 7) === 6 : (modrm & 0x38) === 0x08 || (modrm & 0x38) === 0x30,
+);
 
 /**
  * Every opcode of every map with every class of prefixes, REX, VEX, XOP and EVEX payload and ModRM; some 40 million strings in 64-bit mode, 20
@@ -46,7 +48,23 @@ export function walk(mode: 16 | 32 | 64, use: (buffer: Uint8Array, stride: numbe
 type Emit = (head: readonly number[], rest: readonly number[]) => void;
 
 function walkLegacy(mode: number, emit: Emit): void {
-  const prefixClasses = [[], [0x66], [0xf3], [0xf2], [0x66, 0xf3], [0xf2, 0x66], [0xf3, 0xf2], [0x67], [0x67, 0x66], [0x67, 0xf3], [0x67, 0xf2], [0xf0], [0xf0, 0x66], [0x64], [0x2e, 0xf2]];
+  const prefixClasses = [
+    [],
+    [0x66],
+    [0xf3],
+    [0xf2],
+    [0x66, 0xf3],
+    [0xf2, 0x66],
+    [0xf3, 0xf2],
+    [0x67],
+    [0x67, 0x66],
+    [0x67, 0xf3],
+    [0x67, 0xf2],
+    [0xf0],
+    [0xf0, 0x66],
+    [0x64],
+    [0x2e, 0xf2],
+  ];
   const rexClasses = mode === 64 ? [[], [0x40], [0x41], [0x42], [0x44], [0x48], [0x4d]] : [[]];
   const maps = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]];
   for (const map of maps) {
@@ -122,8 +140,15 @@ function walkEvex(mode: number, emit: Emit): void {
                     // Extension bits other than all and none only with the plainest payload: they do not select.
                     if (extension === 0x90 && (mask !== 0x08 || vvvv !== 0x78)) continue;
                     if (extension === 0x00 && mask === 0x8a) continue;
-                    const head = [0x62, extension | map, w | vvvv | 4 | pp, mask | (length << 5) | broadcast, opcode];
-                    const rests = extension === 0xf0 && mask === 0x08 && vvvv === 0x78 ? shortModrm : shortestModrm;
+                    const head = [
+                      0x62,
+                      extension | map,
+                      w | vvvv | 4 | pp,
+                      mask | (length << 5) | broadcast,
+                      opcode,
+                    ];
+                    const rests =
+                      extension === 0xf0 && mask === 0x08 && vvvv === 0x78 ? shortModrm : shortestModrm;
                     for (const rest of rests) emit(head, rest);
                   }
                 }

@@ -1,0 +1,18 @@
+import type { Command } from '../command.ts';
+
+/** A sub-command by name. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Loaded only when asked for: `nest86 --help` does not wait for the decoder's tables. */
+  load(): Promise<Command>;
+}
+
+/** All sub-commands, in the order of the help. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'decode',
+    summary: 'disassemble machine code: hexadecimal digits, an ELF file or raw bytes',
+    load: async () => (await import('./decode.ts')).decodeCommand,
+  },
+];

@@ -1,0 +1,30 @@
+/*
+ * What a command may touch of the world. `node-io.ts` fits it to Node; tests put arrays in its place.
+ */
+
+/** A terminal, pipe or file that takes text. */
+export interface TextOutput {
+  /** Answers a promise when the reader is behind: await it before writing on. @throws OutputClosed */
+  write(text: string): void | Promise<void>;
+  readonly isTerminal: boolean;
+}
+
+/** Bytes that can be read at any position, without holding them all. */
+export interface ByteSource {
+  readonly size: number;
+  /** Fills `target` from `position` on and answers how many bytes there were; fewer only at the end. */
+  read(target: Uint8Array, position: number): number;
+  close(): void;
+}
+
+export interface Io {
+  readonly stdout: TextOutput;
+  readonly stderr: TextOutput;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Standard input to its end. */
+  readStdin(): Promise<Uint8Array>;
+  /** @throws Complaint naming the path and what is wrong with it */
+  openFile(path: string): Promise<ByteSource>;
+  /** Milliseconds from any fixed moment. */
+  now(): number;
+}

@@ -1,0 +1,68 @@
+import { memorySource } from '../src/byte-source.ts';
+import { runCli } from '../src/cli.ts';
+import { Complaint, OutputClosed } from '../src/errors.ts';
+import type { Io, TextOutput } from '../src/io.ts';
+
+interface World {
+  readonly files?: Readonly<Record<string, Uint8Array>>;
+  readonly stdin?: Uint8Array;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly isTerminal?: boolean;
+  /** stdout's reader goes away after this many characters. */
+  readonly readerStopsAfter?: number;
+}
+
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** How often stdout was written to. */
+  readonly writes: number;
+  /** Files that were opened and not closed. */
+  readonly leftOpen: number;
+}
+
+/** Runs the command in a world of arrays. */
+export async function nest86(argv: readonly string[], world: World = {}): Promise<Outcome> {
+  const written = { stdout: '', stderr: '', writes: 0 };
+  let open = 0;
+  let clock = 0;
+  const isTerminal = world.isTerminal ?? false;
+  const stdout: TextOutput = {
+    isTerminal,
+    write(text) {
+      written.writes++;
+      written.stdout += text;
+      if (written.stdout.length > (world.readerStopsAfter ?? Number.POSITIVE_INFINITY))
+        return Promise.reject(new OutputClosed());
+      return undefined;
+    },
+  };
+  const stderr: TextOutput = {
+    isTerminal,
+    write(text) {
+      written.stderr += text;
+    },
+  };
+  const io: Io = {
+    stdout,
+    stderr,
+    environment: world.environment ?? {},
+    readStdin: async () => world.stdin ?? new Uint8Array(0),
+    async openFile(path) {
+      const bytes = world.files?.[path];
+      if (bytes === undefined) throw new Complaint(`${path}: no such file`);
+      open++;
+      return {
+        ...memorySource(bytes),
+        close() {
+          open--;
+        },
+      };
+    },
+    // Each look at the clock is a second later, so that progress is shown.
+    now: () => (clock += 1000),
+  };
+  const code = await runCli(argv, io);
+  return { code, ...written, leftOpen: open };
+}
