@@ -120,13 +120,8 @@ export function registerOfSpec(instruction: Instruction, row: number): Register 
   return (registerClass << 5) | number;
 }
 
-/** Access, as a row of scripts/table/operands.ts `accesses`. @internal */
-export function operandAccessCode(instruction: Instruction, operand: number): number {
-  return (operandSpecs[specOf(instruction, operand)] >> 18) & 15;
-}
-
 /** Row of the memory type table. @internal */
-export function operandMemoryType(instruction: Instruction, operand: number): number {
+function operandMemoryType(instruction: Instruction, operand: number): number {
   return (operandSpecs[specOf(instruction, operand)] >> 10) & 255;
 }
 

@@ -21,7 +21,6 @@ export const axes = [
   { name: 'scc', values: 16 },
   { name: 'rex2', values: 2 },
 ] as const;
-export type AxisName = (typeof axes)[number]['name'];
 
 /** Decoder options, each an axis of its own behind the fixed ones: 0 off, 1 on. */
 export const options = [
@@ -88,7 +87,7 @@ export const immediateLayouts = [
   'iw16',
   'id32',
 ] as const;
-export type ImmediateLayout = (typeof immediateLayouts)[number];
+type ImmediateLayout = (typeof immediateLayouts)[number];
 
 const prefixBit: Record<string, number> = { NP: 1, '66': 2, F3: 4, F2: 8 };
 const legacyMaps: [RegExp, number][] = [

@@ -25,7 +25,7 @@ export interface OperandToken {
   readonly decorations: readonly string[];
 }
 
-export interface OperandPlace {
+interface OperandPlace {
   readonly place: string;
   /** The register holds an address (`@`). */
   readonly isAddress: boolean;

@@ -44,7 +44,7 @@ export function packNodes(nodes: readonly number[]): number[] {
 }
 
 /** A reference is an offset into the node array, or, when negative, the complement of an encoding. */
-export const leaf = (id: number): number => ~id;
+const leaf = (id: number): number => ~id;
 
 /**
  * Decision trees over the axes, as one array in which equal subtrees are stored once. A node is its axis number followed by a

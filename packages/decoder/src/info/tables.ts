@@ -22,9 +22,9 @@ export const flagColumns = 5;
 export const flagsOf: Uint16Array = new Uint16Array(unpack(generated.flagsOf));
 
 /** Rows of {@link attributeColumns}; the columns are `Column`. */
-export const attributes: Int32Array = unpack(generated.attributes);
-export const attributeColumns = 6;
-export const attributesOf: Uint16Array = new Uint16Array(unpack(generated.attributesOf));
+const attributes: Int32Array = unpack(generated.attributes);
+const attributeColumns = 6;
+const attributesOf: Uint16Array = new Uint16Array(unpack(generated.attributesOf));
 export const Column = {
   traits: 0,
   kinds: 1,

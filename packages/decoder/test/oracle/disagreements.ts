@@ -7,7 +7,7 @@ interface Disagreement {
 }
 
 /** Where we differ from iced-x86 1.21 on purpose. */
-export const disagreements: readonly Disagreement[] = [];
+const disagreements: readonly Disagreement[] = [];
 
 export function listed(bytes: Uint8Array, options: DecoderOptions, what: string): boolean {
   return disagreements.some((disagreement) => disagreement.matches(bytes, options, what));

@@ -1,0 +1,1 @@
+export { Interpreter, type RunEnd, type Translation } from './engine/interpreter.ts';

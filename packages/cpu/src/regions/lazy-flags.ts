@@ -1,0 +1,190 @@
+import { type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import {
+  addFlags,
+  condition,
+  keepCarry,
+  type StatusFlags,
+  signExtend,
+  subtractFlags,
+} from '../semantics/flags.ts';
+import { stateOffset } from '../state/layout.ts';
+
+/** What the last flag-setting instruction did; kept as numbers in `kind`, since blocks may be reached from several. */
+type Operation = 'add' | 'subtract' | 'increment' | 'decrement';
+interface Pending {
+  readonly operation: Operation;
+  readonly bits: number;
+}
+
+const operations: readonly Operation[] = ['add', 'subtract', 'increment', 'decrement'];
+const widths = [8, 16, 32, 64];
+
+function kindOf(pending: Pending): number {
+  return 1 + operations.indexOf(pending.operation) * 4 + widths.indexOf(pending.bits);
+}
+
+/**
+ * Status flags of a region, in three locals: `kind` 0 is the canonical form (a: result, b: aux); else a and b are the operands of an operation
+ * whose flags nobody has asked for yet (b of INC and DEC: the carry that stays). Writing three locals costs nothing once compiled
+ * (engine-decisions H); what is asked for in the same block is computed from the operands directly.
+ */
+export class LazyFlags {
+  private readonly kind: Variable;
+  private readonly a: Variable;
+  private readonly b: Variable;
+  /** What is known about `kind` here: undefined at the start of a block. */
+  private known: Pending | 'canonical' | undefined;
+  private readonly used = new Map<number, Pending>();
+
+  constructor(private readonly x: Compiler) {
+    this.kind = x.variable(ValueType.i32);
+    this.a = x.variable(ValueType.i64);
+    this.b = x.variable(ValueType.i64);
+  }
+
+  load(state: Value): void {
+    const { x } = this;
+    x.write(this.kind, x.i32(0));
+    x.write(this.a, x.load(Op.i64Load, state, stateOffset.flagResult));
+    x.write(this.b, x.load(Op.i64Load32U, state, stateOffset.flagAux));
+  }
+
+  /** Stores the canonical form. */
+  store(state: Value): void {
+    const { x } = this;
+    this.known = undefined;
+    const flags = this.canonical();
+    x.store(Op.i64Store, state, flags.result, stateOffset.flagResult);
+    x.store(Op.i32Store, state, flags.aux, stateOffset.flagAux);
+  }
+
+  startBlock(): void {
+    this.known = undefined;
+  }
+
+  set(operation: 'add' | 'subtract', bits: number, a: Value, b: Value): void {
+    this.remember({ operation, bits }, this.wide(bits, a), this.wide(bits, b));
+  }
+
+  step(isIncrement: boolean, bits: number, a: Value): void {
+    const carry = this.x.extendU(this.carry());
+    this.remember({ operation: isIncrement ? 'increment' : 'decrement', bits }, this.wide(bits, a), carry);
+  }
+
+  setCanonical(flags: StatusFlags): void {
+    const { x } = this;
+    const aux = x.extendU(flags.aux);
+    x.write(this.kind, x.i32(0));
+    x.write(this.a, flags.result);
+    x.write(this.b, aux);
+    this.known = 'canonical';
+  }
+
+  carry(): Value {
+    const { x, known } = this;
+    if (known === undefined || known === 'canonical') return condition(x, this.canonical(), 2);
+    const [a, b] = [x.read(this.a), x.read(this.b)];
+    if (known.operation === 'subtract') return x.ltU(a, b);
+    if (known.operation === 'add') return x.ltU(this.truncated(known.bits, x.add(a, b)), a);
+    return x.wrap(b);
+  }
+
+  /** i32, 0 or 1. */
+  condition(code: number): Value {
+    const { x, known } = this;
+    if (known !== undefined && known !== 'canonical') {
+      const value = this.direct(known, code >> 1);
+      if (value !== undefined) return (code & 1) !== 0 ? x.eqz(value) : value;
+    }
+    return condition(x, this.canonical(), code);
+  }
+
+  /** Conditions that need no carry vector. */
+  private direct(pending: Pending, pair: number): Value | undefined {
+    const { x } = this;
+    const { operation, bits } = pending;
+    const [a, b] = [x.read(this.a), x.read(this.b)];
+    if (pair === 1) return this.carry();
+    if (operation === 'subtract') {
+      if (pair === 2) return x.eq(a, b);
+      if (pair === 3) return x.leU(a, b);
+      if (pair === 6) return x.ltS(this.signed(bits, a), this.signed(bits, b));
+      if (pair === 7) return x.compute(Op.i64LeS, this.signed(bits, a), this.signed(bits, b));
+      if (pair === 4) return x.ltS(this.signed(bits, x.sub(a, b)), x.i64(0));
+      return undefined;
+    }
+    const result = operation === 'add' ? x.add(a, b) : x.add(a, x.i64(operation === 'increment' ? 1 : -1));
+    if (pair === 2) return x.eqz(this.truncated(bits, result));
+    if (pair === 4) return x.ltS(this.signed(bits, result), x.i64(0));
+    return undefined;
+  }
+
+  /** The canonical form, whatever is pending. */
+  private canonical(): StatusFlags {
+    const { x, known } = this;
+    if (known === 'canonical') return { result: x.read(this.a), aux: x.wrap(x.read(this.b)) };
+    if (known !== undefined) return this.compute(known);
+    // Whichever it was: the kinds that this region makes, one after the other.
+    const result = x.temporary(ValueType.i64);
+    const aux = x.temporary(ValueType.i32);
+    x.write(result, x.read(this.a));
+    x.write(aux, x.wrap(x.read(this.b)));
+    x.if(x.read(this.kind), () => {
+      for (const pending of allKinds) {
+        x.if(x.eq(x.read(this.kind), x.i32(kindOf(pending))), () => {
+          const flags = this.compute(pending);
+          x.write(result, flags.result);
+          x.write(aux, flags.aux);
+        });
+      }
+    });
+    return { result: x.read(result), aux: x.read(aux) };
+  }
+
+  private compute(pending: Pending): StatusFlags {
+    const { x } = this;
+    const { operation, bits } = pending;
+    const a = this.narrow(bits, x.read(this.a));
+    if (operation === 'add' || operation === 'subtract') {
+      const b = this.narrow(bits, x.read(this.b));
+      return operation === 'add'
+        ? addFlags(x, bits, a, b, x.add(a, b))
+        : subtractFlags(x, bits, a, b, x.sub(a, b));
+    }
+    const one = bits === 64 ? x.i64(1) : x.i32(1);
+    const flags =
+      operation === 'increment'
+        ? addFlags(x, bits, a, one, x.add(a, one))
+        : subtractFlags(x, bits, a, one, x.sub(a, one));
+    return keepCarry(x, flags, x.wrap(x.read(this.b)));
+  }
+
+  private remember(pending: Pending, a: Value, b: Value): void {
+    const { x } = this;
+    x.write(this.kind, x.i32(kindOf(pending)));
+    x.write(this.a, a);
+    x.write(this.b, b);
+    this.known = pending;
+    this.used.set(kindOf(pending), pending);
+  }
+
+  private wide(bits: number, value: Value): Value {
+    return bits === 64 ? value : this.x.extendU(value);
+  }
+
+  private narrow(bits: number, value: Value): Value {
+    return bits === 64 ? value : this.x.wrap(value);
+  }
+
+  private truncated(bits: number, value: Value): Value {
+    return bits === 64 ? value : this.x.and(value, this.x.i64(bits === 32 ? -1 : (1 << bits) - 1, 0));
+  }
+
+  private signed(bits: number, value: Value): Value {
+    return bits === 64 ? value : signExtend(this.x, bits, this.x.wrap(value));
+  }
+}
+
+const allKinds: readonly Pending[] = operations.flatMap((operation) =>
+  widths.map((bits) => ({ operation, bits })),
+);
