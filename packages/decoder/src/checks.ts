@@ -1,7 +1,17 @@
-import { EncodingSpace, type Instruction, Prefix } from './instruction.ts';
-import { Check, Leaf } from './leaf.ts';
+import {
+  type Instruction,
+  EncodingSpace as importedEncodingSpace,
+  Prefix as importedPrefix,
+} from './instruction.ts';
+import { Check as importedCheck, Leaf as importedLeaf } from './leaf.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
 import { registerNumber } from './registers.ts';
+
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+const EncodingSpace = importedEncodingSpace;
+const Prefix = importedPrefix;
+const Check = importedCheck;
+const Leaf = importedLeaf;
 
 /** Applies the rules that only some encodings have. Answers whether the instruction is wrong; `wrong` is what was known before. */
 export function checkRules(

@@ -1,9 +1,21 @@
 import { checkRules } from './checks.ts';
-import { DecodeStatus, EncodingSpace, type Instruction, Prefix } from './instruction.ts';
-import { Leaf } from './leaf.ts';
+import {
+  type Instruction,
+  DecodeStatus as importedDecodeStatus,
+  EncodingSpace as importedEncodingSpace,
+  Prefix as importedPrefix,
+} from './instruction.ts';
+import { Leaf as importedLeaf } from './leaf.ts';
 import { readModrm } from './modrm.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
-import { checks, leaves, nodes, roots } from './tables.ts';
+import * as tables from './tables.ts';
+
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+const DecodeStatus = importedDecodeStatus;
+const EncodingSpace = importedEncodingSpace;
+const Prefix = importedPrefix;
+const Leaf = importedLeaf;
+const { checks, leaves, nodes, operandListOf, roots } = tables;
 
 /** An instruction has at most this many bytes; a longer one raises #GP (SDM vol. 2, 2.3.11), which `decode` calls invalid. */
 export const maximumLength = 15;
@@ -113,7 +125,9 @@ function decodeAhead(
 
   prefixLoop: for (;;) {
     opcode = bytes[position++];
-    switch (byteKind[opcode]) {
+    const kind = byteKind[opcode];
+    if (kind === 0) break;
+    switch (kind) {
       case kindSegment:
         prefixes |= Prefix.segment;
         // In 64-bit mode only FS and GS have an effect, and the others do not undo them.
@@ -566,7 +580,9 @@ function finish(out: Instruction, encoding: number, length: number, limit: numbe
   let status: number = encoding === 0 ? DecodeStatus.invalid : DecodeStatus.ok;
   if (length > limit) status = limit === maximumLength ? DecodeStatus.invalid : DecodeStatus.truncated;
   out.status = status;
-  out.encoding = status === DecodeStatus.ok ? encoding : 0;
+  const row = status === DecodeStatus.ok ? encoding : 0;
+  out.encoding = row;
+  out.operandList = operandListOf[row];
   out.length = length > limit ? limit : length;
   return status;
 }

@@ -38,6 +38,8 @@ export class Instruction {
   status: number = DecodeStatus.invalid;
   /** Row of the instruction table (`reference` tells its text); 0 if not ok. */
   encoding = 0;
+  /** Where the operands of the encoding are described. @internal */
+  operandList = 0;
   /** Bytes taken, 1 to 15. For an invalid instruction: bytes looked at. */
   length = 0;
   /** 16, 32 or 64: code size of the segment decoded for. */

@@ -1,6 +1,12 @@
-import { EncodingSpace, type Instruction } from './instruction.ts';
-import { noRegister, type Register, RegisterClass } from './registers.ts';
-import { memoryTypeSizes, operandFixed, operandListOf, operandLists, operandSpecs } from './tables.ts';
+import { type Instruction, EncodingSpace as importedEncodingSpace } from './instruction.ts';
+import { RegisterClass as importedRegisterClass, noRegister, type Register } from './registers.ts';
+import * as tables from './tables.ts';
+
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+const EncodingSpace = importedEncodingSpace;
+const RegisterClass = importedRegisterClass;
+
+const { memoryTypeSizes, operandFixed, operandLists, operandSpecs, operandWords } = tables;
 
 /** What an operand is. */
 export const OperandKind = {
@@ -42,45 +48,49 @@ export const Place = {
   segBxAl: 19,
 } as const;
 
-const kindOfPlace = [1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 4, 6, 5, 2, 2, 2, 2, 2];
+const place = Place;
+const kindOfPlace = Uint8Array.of(1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 4, 6, 5, 2, 2, 2, 2, 2);
 
 /** Number of explicit operands, 0 to 5. */
 export function operandCount(instruction: Instruction): number {
-  return operandLists[operandListOf[instruction.encoding]];
+  return operandWords[instruction.operandList];
 }
 
 function specOf(instruction: Instruction, operand: number): number {
-  return operandLists[operandListOf[instruction.encoding] + 1 + operand];
+  return operandWords[instruction.operandList + 1 + operand];
 }
+
+const memoryKind = OperandKind.memory;
 
 /** {@link OperandKind} of operand 0, 1 …; operands are in Intel's order. */
 export function operandKind(instruction: Instruction, operand: number): number {
-  const place = operandSpecs[specOf(instruction, operand)] & 31;
-  if (place === Place.rm && instruction.modrm < 0xc0 && instruction.modrm >= 0)
-    return rmIsRegister(instruction, operand) ? OperandKind.register : OperandKind.memory;
-  return kindOfPlace[place];
-}
-
-/** MOV to and from control, debug and test registers treats every ModRM byte as the register form. */
-function rmIsRegister(instruction: Instruction, operand: number): boolean {
-  return ((operandSpecs[specOf(instruction, operand)] >> 10) & 255) === 0;
+  const spec = specOf(instruction, operand);
+  // A spec without a memory type treats every ModRM byte as the register form: MOV to and from control, debug and test registers.
+  if ((spec & 31) === place.rm && instruction.modrm < 0xc0 && ((spec >> 10) & 255) !== 0) return memoryKind;
+  return kindOfPlace[spec & 31];
 }
 
 /** Register of a register operand, 0 for other kinds. */
 export function operandRegister(instruction: Instruction, operand: number): Register {
-  return registerOfSpec(instruction, specOf(instruction, operand));
+  const word = instruction.operandList + 1 + operand;
+  const spec = operandWords[word];
+  return (spec & 31) === place.fixed ? operandFixed[operandLists[word]] : registerIn(instruction, spec);
 }
 
 /** The same, by the operand's row in the spec table. @internal */
 export function registerOfSpec(instruction: Instruction, row: number): Register {
   const spec = operandSpecs[row];
+  return (spec & 31) === place.fixed ? operandFixed[row] : registerIn(instruction, spec);
+}
+
+function registerIn(instruction: Instruction, spec: number): Register {
   const registerClass = (spec >> 5) & 31;
   let number: number;
   switch (spec & 31) {
-    case Place.reg:
+    case place.reg:
       number = instruction.reg;
       break;
-    case Place.rm:
+    case place.rm:
       // Without a memory type: MOV to and from control registers, where every ModRM byte means a register.
       if (instruction.modrm < 0xc0 && ((spec >> 10) & 255) !== 0) return noRegister;
       number =
@@ -88,41 +98,32 @@ export function registerOfSpec(instruction: Instruction, row: number): Register 
           ? instruction.rmVector
           : instruction.rm;
       break;
-    case Place.vvvv:
+    case place.vvvv:
       number = instruction.vvvv;
       break;
-    case Place.opcode:
+    case place.opcode:
       number = instruction.rm;
       break;
-    case Place.is4:
+    case place.is4:
       number = (instruction.immediate >> 4) & (instruction.mode === 64 ? 15 : 7);
       break;
-    case Place.fixed:
-      return operandFixed[row];
     default:
       return noRegister;
   }
-  switch (registerClass) {
-    case RegisterClass.gpr8:
-      // Without REX, 4 to 7 are AH, CH, DH, BH.
-      if (number >= 4 && number < 8 && instruction.rex === 0 && instruction.space === EncodingSpace.legacy) {
-        return (RegisterClass.gpr8high << 5) | number;
-      }
-      break;
-    case RegisterClass.segment:
-    case RegisterClass.mmx:
-    case RegisterClass.x87:
-    case RegisterClass.mask:
-    case RegisterClass.tile:
-      number &= 7;
-      break;
-  }
-  return (registerClass << 5) | number;
+  if ((spec & narrow) === 0) return (registerClass << 5) | number;
+  if (registerClass !== RegisterClass.gpr8) return (registerClass << 5) | (number & 7);
+  // Without REX, 4 to 7 are AH, CH, DH, BH.
+  const isHigh =
+    number >= 4 && number < 8 && instruction.rex === 0 && instruction.space === EncodingSpace.legacy;
+  return ((isHigh ? RegisterClass.gpr8high : RegisterClass.gpr8) << 5) | number;
 }
+
+/** Bit of a spec: not every number is the register of that number (scripts/table/operands.ts). */
+const narrow = 1 << 27;
 
 /** Row of the memory type table. @internal */
 function operandMemoryType(instruction: Instruction, operand: number): number {
-  return (operandSpecs[specOf(instruction, operand)] >> 10) & 255;
+  return (specOf(instruction, operand) >> 10) & 255;
 }
 
 /** Bytes that a memory operand covers; 0 where the size is not fixed. Without regard to broadcasting. */
@@ -132,11 +133,11 @@ export function operandMemorySize(instruction: Instruction, operand: number): nu
 
 /** Segment register through which a memory operand is reached, overrides taken into account. */
 export function memorySegment(instruction: Instruction, operand: number): Register {
-  const place = operandSpecs[specOf(instruction, operand)] & 31;
+  const at = specOf(instruction, operand) & 31;
   const segments = RegisterClass.segment << 5;
-  if (place === Place.esDi) return segments;
+  if (at === place.esDi) return segments;
   if (instruction.segmentOverride !== 0) return segments | (instruction.segmentOverride - 1);
-  if (place === Place.rm) {
+  if (at === place.rm) {
     const base = instruction.base;
     const number = base & 31;
     // BP, SP and their wider forms address the stack segment.
@@ -152,23 +153,19 @@ export function memorySegment(instruction: Instruction, operand: number): Regist
 
 /** Base register of a memory operand: ModRM's, or the implied one ([RSI], [EDI], [BX+AL]); 0 if there is none. */
 export function memoryBase(instruction: Instruction, operand: number): Register {
-  const place = operandSpecs[specOf(instruction, operand)] & 31;
-  if (place === Place.rm) return instruction.base;
-  if (place === Place.moffs) return noRegister;
+  const at = specOf(instruction, operand) & 31;
+  if (at === place.rm) return instruction.base;
+  if (at === place.moffs) return noRegister;
   const size = instruction.addressSize;
   const registers =
     (size === 64 ? RegisterClass.gpr64 : size === 32 ? RegisterClass.gpr32 : RegisterClass.gpr16) << 5;
-  return registers | (place === Place.segSi ? 6 : place === Place.segBxAl ? 3 : 7);
+  return registers | (at === place.segSi ? 6 : at === place.segBxAl ? 3 : 7);
 }
 
 /** Index register of a memory operand; 0 if there is none. */
 export function memoryIndex(instruction: Instruction, operand: number): Register {
-  const place = operandSpecs[specOf(instruction, operand)] & 31;
-  return place === Place.rm
-    ? instruction.index
-    : place === Place.segBxAl
-      ? RegisterClass.gpr8 << 5
-      : noRegister;
+  const at = specOf(instruction, operand) & 31;
+  return at === place.rm ? instruction.index : at === place.segBxAl ? RegisterClass.gpr8 << 5 : noRegister;
 }
 
 /**
@@ -176,14 +173,14 @@ export function memoryIndex(instruction: Instruction, operand: number): Register
  * zero-extended from its encoded size.
  */
 export function operandImmediate(instruction: Instruction, operand: number): number {
-  switch (operandSpecs[specOf(instruction, operand)] & 31) {
-    case Place.one:
+  switch (specOf(instruction, operand) & 31) {
+    case place.one:
       return 1;
-    case Place.imm4:
+    case place.imm4:
       return instruction.immediate & 15;
-    case Place.imm16:
+    case place.imm16:
       return instruction.immediate & 0xffff;
-    case Place.imm:
+    case place.imm:
       if (operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand))
         return instruction.immediate2;
       if (instruction.immediateSize === 1) return instruction.immediate & 0xff;
@@ -195,27 +192,27 @@ export function operandImmediate(instruction: Instruction, operand: number): num
 }
 
 function isSecondImmediate(instruction: Instruction, operand: number): boolean {
-  return (operandSpecs[specOf(instruction, operand - 1)] & 31) === Place.imm;
+  return (specOf(instruction, operand - 1) & 31) === place.imm;
 }
 
 /** High 32 bits of an immediate operand: 0, the sign, or the upper half of imm64. */
 export function operandImmediateHigh(instruction: Instruction, operand: number): number {
-  const place = operandSpecs[specOf(instruction, operand)] & 31;
-  return place === Place.imm64 || (place === Place.imm && instruction.immediateSize === 8)
+  const at = specOf(instruction, operand) & 31;
+  return at === place.imm64 || (at === place.imm && instruction.immediateSize === 8)
     ? instruction.immediateHigh
     : 0;
 }
 
 /** Size in bytes of an immediate operand's value after extension: 1, 2, 4 or 8. */
 export function operandImmediateSize(instruction: Instruction, operand: number): number {
-  switch (operandSpecs[specOf(instruction, operand)] & 31) {
-    case Place.imm16:
+  switch (specOf(instruction, operand) & 31) {
+    case place.imm16:
       return 2;
-    case Place.imm32:
+    case place.imm32:
       return 4;
-    case Place.imm64:
+    case place.imm64:
       return 8;
-    case Place.imm:
+    case place.imm:
       return operand > 0 && instruction.immediate2Size !== 0 && isSecondImmediate(instruction, operand)
         ? instruction.immediate2Size
         : instruction.immediateSize;
@@ -226,10 +223,10 @@ export function operandImmediateSize(instruction: Instruction, operand: number):
 
 /** Registers that follow the named one and belong to the operand too: 1 for `k1+1`, 3 for `zmm2+3`. */
 export function operandFollowing(instruction: Instruction, operand: number): number {
-  return (operandSpecs[specOf(instruction, operand)] >> 24) & 3;
+  return (specOf(instruction, operand) >> 24) & 3;
 }
 
 /** The register holds an address that the instruction accesses (UMONITOR, MOVDIR64B …). */
 export function operandIsAddress(instruction: Instruction, operand: number): boolean {
-  return ((operandSpecs[specOf(instruction, operand)] >> 26) & 1) !== 0;
+  return ((specOf(instruction, operand) >> 26) & 1) !== 0;
 }

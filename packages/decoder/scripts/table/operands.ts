@@ -162,6 +162,16 @@ function typeOfToken(token: string): string {
   return match === null ? 'any' : /byte$/.test(token) ? `b${match[1]}` : `u${match[1]}`;
 }
 
+/** Classes in which not every number is the register of that number: AH for SPL, eight registers instead of sixteen. */
+const narrowClasses: ReadonlySet<number> = new Set([
+  RegisterClass.gpr8,
+  RegisterClass.segment,
+  RegisterClass.mmx,
+  RegisterClass.x87,
+  RegisterClass.mask,
+  RegisterClass.tile,
+]);
+
 export function packSpec(spec: OperandSpec): number {
   return (
     spec.place |
@@ -170,6 +180,7 @@ export function packSpec(spec: OperandSpec): number {
     (spec.access << 18) |
     (spec.vectorIndex << 22) |
     (spec.following << 24) |
-    ((spec.isAddress ? 1 : 0) << 26)
+    ((spec.isAddress ? 1 : 0) << 26) |
+    ((narrowClasses.has(spec.registerClass) ? 1 : 0) << 27)
   );
 }
