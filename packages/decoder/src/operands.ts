@@ -153,6 +153,8 @@ export function memorySegment(instruction: Instruction, operand: number): Regist
 
 /** Base register of a memory operand: ModRM's, or the implied one ([RSI], [EDI], [BX+AL]); 0 if there is none. */
 export function memoryBase(instruction: Instruction, operand: number): Register {
+  // No instruction has a ModRM operand in memory and an implied one as well.
+  if (instruction.base !== 0) return instruction.base;
   const at = specOf(instruction, operand) & 31;
   if (at === place.rm) return instruction.base;
   if (at === place.moffs) return noRegister;
@@ -164,6 +166,7 @@ export function memoryBase(instruction: Instruction, operand: number): Register 
 
 /** Index register of a memory operand; 0 if there is none. */
 export function memoryIndex(instruction: Instruction, operand: number): Register {
+  if (instruction.base !== 0) return instruction.index;
   const at = specOf(instruction, operand) & 31;
   return at === place.rm ? instruction.index : at === place.segBxAl ? RegisterClass.gpr8 << 5 : noRegister;
 }

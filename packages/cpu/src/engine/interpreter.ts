@@ -35,6 +35,8 @@ export class Interpreter {
   private readonly instruction = new Instruction();
   private readonly options = new DecoderOptions({ mode: 64 });
   retired = 0;
+  private targetLow = 0;
+  private targetHigh = 0;
   problem = '';
 
   /** @param ramSize bytes, a multiple of 64 KiB */
@@ -72,7 +74,7 @@ export class Interpreter {
 
   /** Compiles the region that begins at a linear address which has been run. */
   compile(address: bigint): void {
-    const block = this.blockAt(address);
+    const block = this.blockAt(Number(BigInt.asIntN(32, address)), Number(BigInt.asIntN(32, address >> 32n)));
     if (block < 0) return;
     const { module, blocks } = this.regions.compile(block);
     const row = this.handlers.install(module);
@@ -115,33 +117,32 @@ export class Interpreter {
 
   /** Runs up to `budget` instructions from a linear address. */
   run(start: bigint, budget: number): { end: RunEnd; address: bigint } {
-    let address = BigInt.asUintN(64, start);
+    const { view, state } = this;
+    let low = Number(BigInt.asIntN(32, start));
+    let high = Number(BigInt.asIntN(32, start >> 32n));
     let left = budget;
     for (;;) {
-      const block = this.blockAt(address);
-      if (block < 0) return { end: this.problem === '' ? 'fault' : 'unknown', address };
-      this.view.setBigUint64(this.state + stateOffset.pageBase, address & ~0xfffn, true);
-      this.handlers.run(this.state, block, left);
-      const now = this.view.getInt32(this.state + stateOffset.budget, true);
+      const block = this.blockAt(low, high);
+      if (block < 0) return { end: this.problem === '' ? 'fault' : 'unknown', address: join(low, high) };
+      view.setInt32(state + stateOffset.pageBase, low & ~0xfff, true);
+      view.setInt32(state + stateOffset.pageBase + 4, high, true);
+      this.handlers.run(state, block, left);
+      const now = view.getInt32(state + stateOffset.budget, true);
       this.retired += left - now;
       left = now;
-      const rec = this.view.getInt32(this.state + stateOffset.exitRecord, true);
-      switch (this.view.getInt32(this.state + stateOffset.exitReason, true)) {
-        case ExitReason.link:
-          address = this.link(rec, this.view.getInt32(this.state + stateOffset.exitAddress, true));
-          break;
-        case ExitReason.jump:
-          address = this.view.getBigUint64(this.state + stateOffset.exitAddress, true);
-          this.remember(address);
-          break;
-        default:
-          return {
-            end:
-              this.view.getInt32(this.state + stateOffset.exitReason, true) === ExitReason.budget
-                ? 'budget'
-                : 'fault',
-            address: this.addressOf(rec),
-          };
+      const rec = view.getInt32(state + stateOffset.exitRecord, true);
+      const reason = view.getInt32(state + stateOffset.exitReason, true);
+      if (reason === ExitReason.link) {
+        this.link(rec, view.getInt32(state + stateOffset.exitAddress, true));
+        low = this.targetLow;
+        high = this.targetHigh;
+      } else if (reason === ExitReason.jump) {
+        low = view.getInt32(state + stateOffset.exitAddress, true);
+        high = view.getInt32(state + stateOffset.exitAddress + 4, true);
+        this.remember(low, high);
+      } else {
+        const end = reason === ExitReason.budget ? 'budget' : 'fault';
+        return { end, address: join(this.lowOf(rec), view.getInt32(state + stateOffset.pageBase + 4, true)) };
       }
     }
   }
@@ -177,9 +178,8 @@ export class Interpreter {
     throw new RangeError('access across pages');
   }
 
-  private blockAt(address: bigint): number {
-    const low = Number(BigInt.asIntN(32, address));
-    const page = this.translation.page(low, Number(BigInt.asIntN(32, address >> 32n)), 2);
+  private blockAt(low: number, high: number): number {
+    const page = this.translation.page(low, high, 2);
     if (page < 0) return -1;
     const code = this.ramBase + page + (low & 0xfff);
     let block = this.blocks.get(code);
@@ -196,39 +196,46 @@ export class Interpreter {
     return block;
   }
 
-  /** Links a direct branch of the present page and answers its target. */
-  private link(rec: number, field: number): bigint {
-    const from = this.addressOf(rec);
-    const pageBase = from & ~0xfffn;
-    const low = Number(BigInt.asIntN(32, from));
-    const page = this.translation.page(low, Number(BigInt.asIntN(32, from >> 32n)), 2);
-    decode(this.ram.subarray(page, page + 4096), low & 0xfff, this.options, this.instruction);
-    const next = from + BigInt(this.instruction.length);
-    const target = BigInt.asUintN(
-      64,
-      field === record.immediate ? next + BigInt(this.instruction.immediate) : next,
-    );
+  /** Links a direct branch of the present page; its target is then in `targetLow` and `targetHigh`. */
+  private link(rec: number, field: number): void {
+    const from = this.lowOf(rec);
+    const high = this.view.getInt32(this.state + stateOffset.pageBase + 4, true);
+    const page = this.translation.page(from, high, 2);
+    decode(this.ram.subarray(page, page + 4096), from & 0xfff, this.options, this.instruction);
+    const { length, immediate } = this.instruction;
+    // As a signed distance from 2^32 times the high half: exact, since both are far below 2^53.
+    const target = (from >>> 0) + length + (field === record.immediate ? immediate : 0);
+    this.targetLow = target | 0;
+    this.targetHigh = (high + Math.floor(target / 2 ** 32)) | 0;
     // Another linear page may be mapped elsewhere one day: only branches within the page are linked for good.
-    if ((target & ~0xfffn) === pageBase) {
-      const block = this.blockAt(target);
+    if ((this.targetLow & ~0xfff) === (from & ~0xfff) && this.targetHigh === high) {
+      const block = this.blockAt(this.targetLow, this.targetHigh);
       if (block >= 0) this.view.setInt32(rec + field, block, true);
     }
-    return target;
   }
 
-  private remember(address: bigint): void {
-    const block = this.blockAt(address);
-    const pageBase = this.view.getBigUint64(this.state + stateOffset.pageBase, true);
-    if (block < 0 || (address & ~0xfffn) !== pageBase) return;
-    const entry = this.jumpCache + Number(address & BigInt(jumpCacheEntries - 1)) * jumpCacheEntry.size;
-    this.view.setBigUint64(entry + jumpCacheEntry.tag, address, true);
+  private remember(low: number, high: number): void {
+    const block = this.blockAt(low, high);
+    const page = this.state + stateOffset.pageBase;
+    const isThisPage =
+      this.view.getInt32(page, true) === (low & ~0xfff) && this.view.getInt32(page + 4, true) === high;
+    if (block < 0 || !isThisPage) return;
+    const entry = this.jumpCache + (low & (jumpCacheEntries - 1)) * jumpCacheEntry.size;
+    this.view.setInt32(entry + jumpCacheEntry.tag, low, true);
+    this.view.setInt32(entry + jumpCacheEntry.tag + 4, high, true);
     this.view.setInt32(entry + jumpCacheEntry.record, block, true);
   }
 
-  private addressOf(rec: number): bigint {
-    const pageBase = this.view.getBigUint64(this.state + stateOffset.pageBase, true);
-    return pageBase + BigInt(this.view.getUint16(rec + record.position, true) & 0xfff);
+  /** Low half of the address of a record's instruction; pages do not cross it. */
+  private lowOf(rec: number): number {
+    const pageBase = this.view.getInt32(this.state + stateOffset.pageBase, true);
+    return pageBase + (this.view.getUint16(rec + record.position, true) & 0xfff);
   }
+}
+
+/** BigInt only here, at the edge: V8 11 crashes on loops that carry 64-bit BigInts. */
+function join(low: number, high: number): bigint {
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
 function align(value: number, to: number): number {
