@@ -84,10 +84,6 @@ export class Handlers {
     return mnemonic in definitions;
   }
 
-  get count(): number {
-    return this.built;
-  }
-
   /** Builds what is waiting. */
   build(): void {
     if (this.waiting.length === 0 && this.built > 0) return;

@@ -29,9 +29,7 @@ export const ExitReason = {
   /** A direct branch that is not linked yet; which of the record's two links is in `exitAddress`. */
   link: 1,
   /** An indirect branch to the linear address `exitAddress` that the jump cache does not know. */
-  jump: 4,
+  jump: 3,
   /** A fault of the instruction at `exitRecord`. */
   fault: 2,
-  /** An instruction that TypeScript executes. */
-  helper: 3,
 } as const;

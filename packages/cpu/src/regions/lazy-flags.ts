@@ -34,7 +34,6 @@ export class LazyFlags {
   private readonly b: Variable;
   /** What is known about `kind` here: undefined at the start of a block. */
   private known: Pending | 'canonical' | undefined;
-  private readonly used = new Map<number, Pending>();
 
   constructor(private readonly x: Compiler) {
     this.kind = x.variable(ValueType.i32);
@@ -124,7 +123,7 @@ export class LazyFlags {
     const { x, known } = this;
     if (known === 'canonical') return { result: x.read(this.a), aux: x.wrap(x.read(this.b)) };
     if (known !== undefined) return this.compute(known);
-    // Whichever it was: the kinds that this region makes, one after the other.
+    // Whichever it was, one kind after the other.
     const result = x.temporary(ValueType.i64);
     const aux = x.temporary(ValueType.i32);
     x.write(result, x.read(this.a));
@@ -165,7 +164,6 @@ export class LazyFlags {
     x.write(this.a, a);
     x.write(this.b, b);
     this.known = pending;
-    this.used.set(kindOf(pending), pending);
   }
 
   private wide(bits: number, value: Value): Value {

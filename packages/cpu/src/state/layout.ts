@@ -14,21 +14,9 @@ const fields = [
   /** Canonical flags, see semantics/flags.ts. */
   ['flagResult', 8, 1],
   ['flagAux', 4, 1],
-  /** RFLAGS without the six status flags; bit 1 is 1. */
-  ['systemFlags', 4, 1],
 
   /** By number ES CS SS DS FS GS, then LDTR, TR. Base: linear address. */
   ['segmentBase', 8, 8],
-  ['segmentLimit', 4, 8],
-  /** Access rights as in the VMCS (SDM vol. 3, 25.4.1). */
-  ['segmentAccess', 4, 8],
-  ['segmentSelector', 4, 8],
-
-  ['cr0', 4, 1],
-  ['cr4', 4, 1],
-  ['cr2', 8, 1],
-  ['cr3', 8, 1],
-  ['efer', 4, 1],
 
   /** Byte address of the fast TLB bank of the present context. */
   ['tlbBank', 4, 1],
@@ -41,15 +29,10 @@ const fields = [
   ['exitRecord', 4, 1],
   /** Fault of the last slow access: vector, error code, linear address. */
   ['exitAddress', 8, 1],
-  ['faultVector', 4, 1],
-  ['faultErrorCode', 4, 1],
   ['faultAddress', 8, 1],
 
   /** Bytes of an access that one page or RAM cannot serve. */
   ['scratch', 64, 1],
-
-  /** XMM, YMM and ZMM registers at one stride of 64 bytes. */
-  ['vector', 64, 32],
 ] as const;
 
 export type StateField = (typeof fields)[number][0];
