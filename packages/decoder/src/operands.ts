@@ -2,7 +2,7 @@ import { type Instruction, EncodingSpace as importedEncodingSpace } from './inst
 import { RegisterClass as importedRegisterClass, noRegister, type Register } from './registers.ts';
 import * as tables from './tables.ts';
 
-// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured).
+// Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured: 5 % on Node 26).
 const EncodingSpace = importedEncodingSpace;
 const RegisterClass = importedRegisterClass;
 

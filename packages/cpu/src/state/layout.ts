@@ -27,8 +27,9 @@ const fields = [
   /** Why generated code returned: a row of `ExitReason`, and the record of the instruction. */
   ['exitReason', 4, 1],
   ['exitRecord', 4, 1],
-  /** Fault of the last slow access: vector, error code, linear address. */
+  /** Target of an indirect branch, or which link of a direct one; see `ExitReason`. */
   ['exitAddress', 8, 1],
+  /** Linear address of the access that faulted. */
   ['faultAddress', 8, 1],
 
   /** Bytes of an access that one page or RAM cannot serve. */
