@@ -5,6 +5,8 @@ export const ExitCode = {
   failed: 1,
   /** Wrong options. */
   usage: 2,
+  /** A guest that shut down, or met something that is not there. */
+  guest: 3,
   /** A defect of ours. */
   internal: 70,
 } as const;

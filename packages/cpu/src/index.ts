@@ -1,1 +1,23 @@
-export { Interpreter, type RunEnd, type Translation } from './engine/interpreter.ts';
+export { Engine, type EngineOptions } from './engine/engine.ts';
+export {
+  type ExceptionObserver,
+  type InterruptSource,
+  Processor,
+  type ProcessorParts,
+  type RunEnd,
+} from './engine/processor.ts';
+export { Activity, Segment, type StateField, stateOffset } from './state/layout.ts';
+export { VcpuState } from './state/vcpu-state.ts';
+export { GuestFault, guestFault } from './system/fault.ts';
+export { type Capabilities, capabilitiesOf } from './system/capabilities.ts';
+export type {
+  CpuidSource,
+  IoPorts,
+  LinearMemory,
+  MsrSource,
+  SystemUnit,
+  TaskPriority,
+  TimeSource,
+} from './system/unit.ts';
+export { resetState, type SegmentCache, setSegmentCache } from './system/reset.ts';
+export { memoryHash, stateHash } from './engine/state-hash.ts';

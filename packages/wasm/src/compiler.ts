@@ -164,6 +164,20 @@ export class Compiler extends Expressions {
     this.code.memory(op, 0, offset);
   }
 
+  override copyMemory(target: Value, source: Value, length: Value): void {
+    this.pushAddress(target);
+    this.pushAddress(source);
+    this.push(length);
+    this.code.memoryCopy();
+  }
+
+  override fillMemory(target: Value, byte: Value, length: Value): void {
+    this.pushAddress(target);
+    this.push(byte);
+    this.push(length);
+    this.code.memoryFill();
+  }
+
   override temporary(type: ValueType): Variable {
     return this.newVariable(this.takeLocal(type), type);
   }

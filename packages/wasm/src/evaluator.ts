@@ -192,6 +192,18 @@ export class Evaluator extends Expressions {
     }
   }
 
+  override copyMemory(target: Value, source: Value, length: Value): void {
+    const from = this.address(source, 0);
+    const bytes = new Uint8Array(this.view.buffer);
+    bytes.copyWithin(this.address(target, 0), from, from + ((this.values[length] as number) >>> 0));
+  }
+
+  override fillMemory(target: Value, byte: Value, length: Value): void {
+    const at = this.address(target, 0);
+    const end = at + ((this.values[length] as number) >>> 0);
+    new Uint8Array(this.view.buffer).fill(this.values[byte] as number, at, end);
+  }
+
   override temporary(type: ValueType): Variable {
     this.variableTypes.push(type);
     return this.variables.push(undefined) - 1;

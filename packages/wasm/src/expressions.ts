@@ -44,6 +44,11 @@ export abstract class Expressions {
   abstract load(op: number, address: Value, offset: number): Value;
   abstract store(op: number, address: Value, value: Value, offset: number): void;
 
+  /** Copies `length` bytes (i32) as if through a buffer; the ranges may overlap. Addresses as for loads. */
+  abstract copyMemory(target: Value, source: Value, length: Value): void;
+  /** Fills `length` bytes (i32) with the low byte of `byte` (i32). */
+  abstract fillMemory(target: Value, byte: Value, length: Value): void;
+
   /** A variable that lives until `recycle`. Read before it is written, it holds anything. */
   abstract temporary(type: ValueType): Variable;
   /** The present value; usable until the variable is written. */

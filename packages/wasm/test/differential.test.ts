@@ -19,6 +19,7 @@ type Step =
   | { kind: 'read'; variable: number }
   | { kind: 'write'; variable: number; a: number }
   | { kind: 'memory'; a: number; address: number }
+  | { kind: 'bulk'; isFill: boolean; target: number; from: number; length: number }
   | { kind: 'if'; condition: number; yes: Step[]; no: Step[] }
   | { kind: 'block'; condition: number; body: Step[] }
   | { kind: 'loop'; times: number; body: Step[] };
@@ -54,6 +55,13 @@ const { steps } = fc.letrec<{ step: Step; steps: Step[] }>((tie) => ({
     fc.record({ kind: fc.constant('read' as const), variable: index }),
     fc.record({ kind: fc.constant('write' as const), variable: index, a: index }),
     fc.record({ kind: fc.constant('memory' as const), a: index, address: index }),
+    fc.record({
+      kind: fc.constant('bulk' as const),
+      isFill: fc.boolean(),
+      target: index,
+      from: index,
+      length: index,
+    }),
     fc.record({
       kind: fc.constant('if' as const),
       condition: index,
@@ -100,6 +108,15 @@ function define(
         const address = x.and(x.wrap(value(step.address)), x.i32(0x0ff8));
         x.store(Op.i64Store, address, value(step.a), 0x100);
         values.push(x.load(Op.i64Load32S, address, 0x102));
+        break;
+      }
+      case 'bulk': {
+        // Ranges of up to 255 bytes within 4 KiB: they overlap often enough.
+        const within = (i: number): Value => x.add(x.and(x.wrap(value(i)), x.i32(0x7ff)), x.i32(0x100));
+        const length = x.and(x.wrap(value(step.length)), x.i32(0xff));
+        const target = within(step.target);
+        if (step.isFill) x.fillMemory(target, x.wrap(value(step.from)), length);
+        else x.copyMemory(target, within(step.from), length);
         break;
       }
       case 'if':

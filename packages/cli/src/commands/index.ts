@@ -15,4 +15,9 @@ export const commands: readonly CommandEntry[] = [
     summary: 'disassemble machine code: hexadecimal digits, an ELF file or raw bytes',
     load: async () => (await import('./decode.ts')).decodeCommand,
   },
+  {
+    name: 'run',
+    summary: 'run a guest: a multiboot or PVH image with a serial console',
+    load: async () => (await import('./run.ts')).runCommand,
+  },
 ];

@@ -1,114 +1,119 @@
-import { type Callee, type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import { type Callee, type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import type { CallLibrary } from '../library/function.ts';
+import {
+  AccessRequest,
+  jumpCacheEntries,
+  jumpCacheEntry,
+  jumpCacheOffset,
+  tlbEntries,
+  tlbEntry,
+} from '../memory/fast-tlb.ts';
 import { ExitReason, record, recordSize } from '../records/layout.ts';
-import { conditionOf } from '../semantics/branches.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
-import { Operation } from '../semantics/operation.ts';
-import { stateOffset } from '../state/layout.ts';
-import type { HandlerShape } from './shape.ts';
-
-/** Entries of the fast TLB, see memory/fast-tlb.ts. */
-export const tlbEntry = { readTag: 0, writeTag: 8, executeTag: 16, addend: 24, size: 32 } as const;
-export const tlbEntries = 256;
-
-/** Records of targets of indirect branches, by linear address. */
-export const jumpCacheEntry = { tag: 0, record: 8, size: 16 } as const;
-export const jumpCacheEntries = 1024;
+import type { Place } from '../semantics/operation.ts';
+import { Segment, stateOffset } from '../state/layout.ts';
+import { hostOfCode } from './core-handlers.ts';
+import { StagedOperation } from './staged-operation.ts';
+import type { HandlerShape, RegisterField } from './shape.ts';
+import { loadOf, storeOf } from './widths.ts';
 
 /** Functions that handlers import. */
 export interface HandlerImports {
   /**
-   * (state, record, address low, address high, size | write << 8) to the host address of the bytes, or -1 after a fault. For an access that no
-   * page of RAM serves alone, the state's scratch bytes: filled for a read, to be handed to `commit` after a write.
+   * (state, record, address low, address high, what: see `AccessRequest`) to the host address of the bytes, or -1 after a fault. For an access
+   * that no page of RAM serves alone, the scratch bytes of its slot: filled for a read, to be handed to `commit` after a write.
    */
   readonly access: Callee;
-  /** (state, record): writes the scratch bytes to where the last `access` asked for. */
+  /** (state, slot): writes the scratch bytes to where the last `access` with that slot asked for. */
   readonly commit: Callee;
 }
 
-const loads = { 8: Op.i32Load8U, 16: Op.i32Load16U, 32: Op.i32Load, 64: Op.i64Load } as const;
-const stores = { 8: Op.i32Store8, 16: Op.i32Store16, 32: Op.i32Store, 64: Op.i64Store } as const;
-type Width = keyof typeof loads;
+/** How a handler ends; compiled and evaluated ones differ. */
+export interface HandlerEnd {
+  /** Goes on with a record. */
+  dispatch(state: Value, target: Value, budget: Value): void;
+  /** Returns to TypeScript; the state says why. */
+  leave(): void;
+}
+
+export interface HandlerCells {
+  readonly state: Variable;
+  readonly record: Variable;
+  readonly budget: Variable;
+}
 
 /** Staging of definitions as interpreter handlers: everything lies in memory, operands are named by the record. */
-export class HandlerOperation extends Operation {
-  private readonly state: Value;
+export class HandlerOperation extends StagedOperation {
   private readonly rec: Value;
-  /** Host address of the memory operand once it was checked, for reading and for writing. */
-  private host: Variable | undefined;
-  private isCommitNeeded = false;
   private left = false;
+  /** General registers that the definition names itself, as bits: regions must know. */
+  implicitRegisters = 0;
 
   constructor(
-    private readonly compiler: Compiler,
-    private readonly shape: HandlerShape,
+    x: Expressions,
+    shape: HandlerShape,
     private readonly imports: HandlerImports,
-    private readonly cells: { state: Variable; record: Variable; budget: Variable },
-    private readonly handlerType: number,
+    readonly library: CallLibrary,
+    private readonly cells: HandlerCells,
+    private readonly end: HandlerEnd,
   ) {
-    super(compiler);
-    this.state = compiler.read(cells.state);
-    this.rec = compiler.read(cells.record);
+    super(x, shape, x.copy(x.read(cells.state)));
+    this.rec = x.copy(x.read(cells.record));
   }
 
-  override bits(operand: number): number {
-    const shape = this.shape.operands[operand];
-    return shape.kind === 'relative' ? 64 : shape.bits;
+  // Operands.
+
+  protected override immediate(field: 'immediate' | 'displacement' | 'both', bits: number): Value {
+    const { x, rec } = this;
+    if (field === 'both') return x.load(Op.i64Load, rec, record.displacement);
+    const value = x.load(Op.i32Load, rec, record[field]);
+    if (bits === 64) return x.extendS(value);
+    return bits === 32 ? value : x.and(value, x.i32((1 << bits) - 1));
   }
 
-  override read(operand: number): Value {
-    const shape = this.shape.operands[operand];
-    switch (shape.kind) {
-      case 'register':
-        return this.x.load(loads[shape.bits as Width], this.registerCell(shape.field), stateOffset.gpr);
-      case 'memory':
-        return this.loadHost(this.access(operand, false), shape.bits);
-      case 'immediate': {
-        const value = this.x.load(Op.i32Load, this.rec, record.immediate);
-        if (shape.bits === 64) return this.x.extendS(value);
-        return shape.bits === 32 ? value : this.x.and(value, this.x.i32((1 << shape.bits) - 1));
-      }
-      default:
-        throw new Error(`operand ${operand} of ${this.shape.mnemonic} has no value`);
-    }
+  protected override loadCell(field: RegisterField, bits: number): Value {
+    return this.x.load(loadOf(bits), this.registerCell(field), stateOffset.gpr);
   }
 
-  override readForWrite(operand: number): Value {
-    const shape = this.shape.operands[operand];
-    return shape.kind === 'memory'
-      ? this.loadHost(this.access(operand, true), shape.bits)
-      : this.read(operand);
-  }
-
-  override write(operand: number, value: Value): void {
-    const shape = this.shape.operands[operand];
+  protected override storeCell(field: RegisterField, bits: number, value: Value): void {
     const { x } = this;
-    if (shape.kind === 'register') {
-      const cell = this.registerCell(shape.field);
-      // A 32-bit result clears the upper half (SDM vol. 1, 3.4.1.1).
-      if (shape.bits === 32) x.store(Op.i64Store, cell, x.extendU(value), stateOffset.gpr);
-      else x.store(stores[shape.bits as Width], cell, value, stateOffset.gpr);
-      return;
-    }
-    if (shape.kind !== 'memory')
-      throw new Error(`operand ${operand} of ${this.shape.mnemonic} cannot be written`);
-    const host =
-      this.host === undefined || !this.isCommitNeeded ? this.access(operand, true) : x.read(this.host);
-    x.store(stores[shape.bits as Width], host, value, 0);
-    this.commit(host);
+    const cell = this.registerCell(field);
+    // A 32-bit result clears the upper half (SDM vol. 1, 3.4.1.1).
+    if (bits === 32) x.store(Op.i64Store, cell, x.extendU(value), stateOffset.gpr);
+    else x.store(storeOf(bits), cell, value, stateOffset.gpr);
   }
 
-  override effectiveAddress(_operand: number): Value {
-    const { x } = this;
-    const memory = this.shape.memory;
-    if (memory === undefined) throw new Error(`${this.shape.mnemonic} has no memory operand`);
-    let address = x.load(Op.i64Load, this.registerCell('base'), stateOffset.gpr);
-    if (memory.scale >= 0) {
-      const index = x.load(Op.i64Load, this.registerCell('index'), stateOffset.gpr);
-      address = x.add(address, x.shl(index, x.i64(memory.scale)));
-    }
-    address = x.add(address, x.load(Op.i64Load32S, this.rec, record.displacement));
-    return memory.addressBits === 32 ? x.and(address, x.i64(-1, 0)) : address;
+  protected override fieldNumber(field: RegisterField): Value {
+    return this.x.load(Op.i32Load8U, this.rec, record[field]);
   }
+
+  protected override cellOf(field: RegisterField, base: number, shift: number): [Value, number] {
+    const { x } = this;
+    return [x.add(this.state, x.shl(this.fieldNumber(field), x.i32(shift))), base];
+  }
+
+  override readRegister(number: number, bits: number): Value {
+    this.implicitRegisters |= 1 << number;
+    return this.x.load(loadOf(bits), this.state, stateOffset.gpr + 8 * number);
+  }
+
+  override writeRegister(number: number, bits: number, value: Value): void {
+    this.implicitRegisters |= 1 << number;
+    const { x } = this;
+    const at = stateOffset.gpr + 8 * number;
+    if (bits === 32) x.store(Op.i64Store, this.state, x.extendU(value), at);
+    else x.store(storeOf(bits), this.state, value, at);
+  }
+
+  protected override addressRegister(field: 'base' | 'index'): Value {
+    return this.x.load(Op.i64Load, this.registerCell(field), stateOffset.gpr);
+  }
+
+  protected override displacement(isAbsolute: boolean): Value {
+    return this.x.load(isAbsolute ? Op.i64Load : Op.i64Load32S, this.rec, record.displacement);
+  }
+
+  // Flags.
 
   override readFlags(): StatusFlags {
     return {
@@ -122,34 +127,94 @@ export class HandlerOperation extends Operation {
     this.x.store(Op.i32Store, this.state, flags.aux, stateOffset.flagAux);
   }
 
-  override conditionCode(): number {
-    return conditionOf(this.shape.mnemonic);
+  // Memory.
+
+  protected override checkLinear(address: Value, bytes: number, what: number): Variable {
+    const { x } = this;
+    const isWrite = (what & AccessRequest.write) !== 0;
+    const host = x.temporary(ValueType.i32);
+    const entry = x.add(
+      x.load(Op.i32Load, this.state, stateOffset.tlbBank),
+      x.and(x.wrap(x.shrU(address, x.i64(7))), x.i32((tlbEntries - 1) << 5)),
+    );
+    // The page of the last byte: an access within the page hits, one that crosses misses.
+    const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
+    const page = x.and(last, x.i64(-4096));
+    const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
+    x.if(
+      x.eq(tag, page),
+      () => x.write(host, x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend))),
+      () => {
+        x.write(host, this.slowAccess(address, what | bytes));
+        x.if(x.eq(x.read(host), x.i32(-1)), () => this.exit(ExitReason.fault), undefined, false);
+      },
+      true,
+    );
+    return host;
   }
 
-  override push(value: Value): void {
-    const { x } = this;
-    const bytes = this.shape.stackBits / 8;
-    const pointer = x.sub(this.stackPointer(), x.i64(bytes));
-    const host = this.check(pointer, bytes, true);
-    x.store(stores[this.shape.stackBits as Width], host, value, 0);
-    this.commit(host);
-    this.setStackPointer(pointer);
+  override directPlace(segment: number, offset: Value, access: 'read' | 'write'): Value {
+    const { x, state } = this;
+    const { mode } = this.shape;
+    let address = offset;
+    if (mode.bits === 64) {
+      if (segment >= Segment.fs)
+        address = x.add(offset, x.load(Op.i64Load, state, stateOffset.segmentBase + 8 * segment));
+    } else if (!mode.isFlat || segment >= Segment.fs || segment === Segment.cs) return x.i32(0);
+    const entry = x.add(
+      x.load(Op.i32Load, state, stateOffset.tlbBank),
+      x.and(x.wrap(x.shrU(address, x.i64(7))), x.i32((tlbEntries - 1) << 5)),
+    );
+    const tag = x.load(Op.i64Load, entry, access === 'write' ? tlbEntry.writeTag : tlbEntry.readTag);
+    const host = x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend));
+    return x.select(x.eq(tag, x.and(address, x.i64(-4096))), host, x.i32(0));
   }
 
-  override pop(): Value {
-    const { x } = this;
-    const bytes = this.shape.stackBits / 8;
-    const pointer = this.stackPointer();
-    const value = this.loadHost(this.check(pointer, bytes, false), this.shape.stackBits);
-    this.setStackPointer(x.add(pointer, x.i64(bytes)));
-    return value;
+  protected override refuse(address: Value, what: number): void {
+    this.slowAccess(address, what);
+    this.exit(ExitReason.fault);
   }
+
+  private slowAccess(address: Value, what: number): Value {
+    const { x } = this;
+    const high = x.wrap(x.shrU(address, x.i64(32)));
+    return x.call(this.imports.access, [this.state, this.rec, x.wrap(address), high, x.i32(what)])!;
+  }
+
+  override commitPlace(place: Place): void {
+    const { x } = this;
+    const { host, slot } = this.placeOf(place);
+    // If the bytes went to the scratch slot, TypeScript brings them home.
+    x.if(
+      x.eq(x.read(host), x.add(this.state, x.i32(stateOffset.scratch + 64 * slot))),
+      () => {
+        x.call(this.imports.commit, [this.state, x.i32(slot)]);
+      },
+      undefined,
+      false,
+    );
+  }
+
+  // Branches.
 
   override nextInstruction(): Value {
-    const { x } = this;
-    const position = x.load(Op.i32Load16U, this.rec, record.position);
+    const { x, rec } = this;
+    const position = x.load(Op.i32Load16U, rec, record.position);
     const offset = x.add(x.and(position, x.i32(0xfff)), x.shrU(position, x.i32(12)));
-    return x.add(x.load(Op.i64Load, this.state, stateOffset.pageBase), x.extendU(offset));
+    return this.narrowTarget(
+      x.add(x.load(Op.i64Load, this.state, stateOffset.instructionBase), x.extendU(offset)),
+    );
+  }
+
+  override thisInstruction(): Value {
+    const { x } = this;
+    const offset = x.and(x.load(Op.i32Load16U, this.rec, record.position), x.i32(0xfff));
+    const base = x.load(Op.i64Load, this.state, stateOffset.instructionBase);
+    return this.wrapCode(x.add(base, x.extendU(offset)));
+  }
+
+  override x87Opcode(): Value {
+    return this.x.load(Op.i32Load16U, this.rec, record.immediate);
   }
 
   override jump(condition?: Value): void {
@@ -165,20 +230,104 @@ export class HandlerOperation extends Operation {
   override jumpTo(address: Value): void {
     this.left = true;
     const { x } = this;
+    const linear = this.linearTarget(address);
+    const page = x.and(linear, x.i64(-4096));
     const entry = x.add(
-      x.load(Op.i32Load, this.state, stateOffset.jumpCache),
-      x.shl(x.and(x.wrap(address), x.i32(jumpCacheEntries - 1)), x.i32(4)),
+      x.load(Op.i32Load, this.state, stateOffset.tlbBank),
+      x.shl(x.and(x.wrap(linear), x.i32(jumpCacheEntries - 1)), x.i32(4)),
+    );
+    const host = x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host);
+    const isKnown = x.and(
+      x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), linear),
+      x.eq(host, hostOfCode(x, this.state, linear, page)),
     );
     x.if(
-      x.ne(x.load(Op.i64Load, entry, jumpCacheEntry.tag), address),
+      x.eqz(isKnown),
       () => {
-        x.store(Op.i64Store, this.state, address, stateOffset.exitAddress);
+        x.store(Op.i64Store, this.state, linear, stateOffset.exitAddress);
         this.exit(ExitReason.jump);
       },
       undefined,
       false,
     );
-    this.dispatch(x.load(Op.i32Load, entry, jumpCacheEntry.record));
+    this.enterPage(page, host);
+    this.dispatch(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record));
+  }
+
+  /** The target may lie in another page. */
+  private enterPage(page: Value, host: Value): void {
+    const { x, state } = this;
+    x.store(Op.i32Store, state, host, stateOffset.codeHost);
+    x.store(Op.i64Store, state, page, stateOffset.pageBase);
+    if (this.shape.mode.bits === 64) x.store(Op.i64Store, state, page, stateOffset.instructionBase);
+    else {
+      const base = x.load(Op.i64Load, state, stateOffset.segmentBase + 8 * Segment.cs);
+      x.store(Op.i64Store, state, x.and(x.sub(page, base), x.i64(-1, 0)), stateOffset.instructionBase);
+    }
+  }
+
+  override fault(vector: number, condition?: Value, errorCode?: Value): void {
+    const { x, state } = this;
+    const raise = (): void => {
+      x.store(Op.i32Store, state, x.i32(vector), stateOffset.faultVector);
+      x.store(Op.i32Store, state, errorCode ?? x.i32(-1), stateOffset.faultError);
+      this.exit(ExitReason.fault);
+    };
+    if (condition === undefined) raise();
+    else x.if(condition, raise, undefined, false);
+  }
+
+  override repeat(
+    iteration: () => void,
+    { usesZeroFlag = false, bulk }: { usesZeroFlag?: boolean; bulk?: (most: Value) => Value } = {},
+  ): void {
+    const { x, cells, shape } = this;
+    if (shape.repeat === 0) {
+      iteration();
+      return;
+    }
+    const bits = this.addressBits;
+    const count = (): Value => this.readRegister(1, bits);
+    const countDown = (by: Value): void =>
+      this.writeRegister(1, bits, x.sub(count(), bits === 64 ? x.extendU(by) : by));
+    x.block((leave) => {
+      leave(x.eqz(count()));
+      x.loop((again) => {
+        if (bulk === undefined) {
+          iteration();
+          countDown(x.i32(1));
+        } else {
+          const most = x.temporary(ValueType.i32);
+          const left = count();
+          const room = x.add(x.read(cells.budget), x.i32(1));
+          const capped =
+            bits === 64
+              ? x.select(x.ltU(left, x.extendU(room)), x.wrap(left), room)
+              : x.select(x.ltU(left, room), left, room);
+          x.write(most, capped);
+          const done = x.temporary(ValueType.i32);
+          x.write(done, bulk(x.read(most)));
+          x.if(
+            x.read(done),
+            () => x.write(cells.budget, x.sub(x.read(cells.budget), x.sub(x.read(done), x.i32(1)))),
+            () => {
+              iteration();
+              x.write(done, x.i32(1));
+            },
+          );
+          countDown(x.read(done));
+        }
+        leave(x.eqz(count()));
+        if (usesZeroFlag) {
+          // REPE goes on while ZF is 1, REPNE while it is 0.
+          const isZero = this.condition(4);
+          leave(shape.repeat === 1 ? x.eqz(isZero) : isZero);
+        }
+        x.if(x.eqz(x.read(cells.budget)), () => this.exit(ExitReason.budget), undefined, false);
+        x.write(cells.budget, x.sub(x.read(cells.budget), x.i32(1)));
+        again();
+      });
+    });
   }
 
   /** Goes on with the next record, unless the definition jumped. */
@@ -204,12 +353,7 @@ export class HandlerOperation extends Operation {
   }
 
   private dispatch(target: Value): void {
-    const { code } = this.compiler;
-    this.compiler.push(this.state);
-    this.compiler.push(target);
-    this.compiler.push(this.compiler.read(this.cells.budget));
-    this.compiler.push(this.x.load(Op.i32Load16U, target, record.handler));
-    code.returnCallIndirect(this.handlerType);
+    this.end.dispatch(this.state, target, this.x.read(this.cells.budget));
   }
 
   private exit(reason: number): void {
@@ -217,87 +361,11 @@ export class HandlerOperation extends Operation {
     x.store(Op.i32Store, this.state, x.i32(reason), stateOffset.exitReason);
     x.store(Op.i32Store, this.state, this.rec, stateOffset.exitRecord);
     x.store(Op.i32Store, this.state, x.read(this.cells.budget), stateOffset.budget);
-    this.compiler.code.op(Op.return);
+    this.end.leave();
   }
 
-  /** Address of a register's cell less the offset of the registers in the block. */
-  private registerCell(field: 'a' | 'b' | 'base' | 'index'): Value {
-    return this.x.add(this.state, this.x.load(Op.i32Load8U, this.rec, record[field]));
-  }
-
-  private stackPointer(): Value {
-    return this.x.load(Op.i64Load, this.state, stateOffset.gpr + 4 * 8);
-  }
-
-  private setStackPointer(value: Value): void {
-    this.x.store(Op.i64Store, this.state, value, stateOffset.gpr + 4 * 8);
-  }
-
-  private loadHost(host: Value, bits: number): Value {
-    return this.x.load(loads[bits as Width], host, 0);
-  }
-
-  private access(operand: number, isWrite: boolean): Value {
-    const memory = this.shape.memory!;
-    let address = this.effectiveAddress(operand);
-    if (memory.segment >= 0) {
-      address = this.x.add(
-        address,
-        this.x.load(Op.i64Load, this.state, stateOffset.segmentBase + 8 * memory.segment),
-      );
-    }
-    const host = this.check(address, this.bits(operand) / 8, isWrite);
-    this.isCommitNeeded = isWrite;
-    return host;
-  }
-
-  /** Host address of `bytes` at a linear address; leaves with a fault. */
-  private check(address: Value, bytes: number, isWrite: boolean): Value {
-    const { x } = this;
-    const host = x.temporary(ValueType.i32);
-    const entry = x.add(
-      x.load(Op.i32Load, this.state, stateOffset.tlbBank),
-      x.shl(x.and(x.wrap(x.shrU(address, x.i64(12))), x.i32(tlbEntries - 1)), x.i32(5)),
-    );
-    // The page of the last byte: an access within the page hits, one that crosses misses.
-    const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
-    const page = x.and(last, x.i64(-4096));
-    const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
-    x.if(
-      x.eq(tag, page),
-      () => x.write(host, x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend))),
-      () => {
-        const low = x.wrap(address);
-        const high = x.wrap(x.shrU(address, x.i64(32)));
-        x.write(
-          host,
-          x.call(this.imports.access, [
-            this.state,
-            this.rec,
-            low,
-            high,
-            x.i32(bytes | (isWrite ? 0x100 : 0)),
-          ])!,
-        );
-        x.if(x.eq(x.read(host), x.i32(-1)), () => this.exit(ExitReason.fault), undefined, false);
-      },
-      true,
-    );
-    this.host = host;
-    return x.read(host);
-  }
-
-  /** After a store: if it went to the scratch bytes, lets TypeScript bring them home. */
-  private commit(host: Value): void {
-    const { x } = this;
-    const scratch = x.add(this.state, x.i32(stateOffset.scratch));
-    x.if(
-      x.eq(host, scratch),
-      () => {
-        x.call(this.imports.commit, [this.state, this.rec]);
-      },
-      undefined,
-      false,
-    );
+  /** Address of a general register's cell less the offset of the registers in the block. */
+  private registerCell(field: RegisterField): Value {
+    return this.x.add(this.state, this.fieldNumber(field));
   }
 }

@@ -7,50 +7,69 @@ import {
   Op,
   ValueType,
 } from '@nest86/wasm';
-import { ExitReason, record, recordSize } from '../records/layout.ts';
+import type { CallLibrary, LibraryFunction } from '../library/function.ts';
+import { Row } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
-import { stateOffset } from '../state/layout.ts';
-import { HandlerOperation } from './handler-operation.ts';
+import { writeCoreHandlers } from './core-handlers.ts';
+import { type HandlerImports, HandlerOperation } from './handler-operation.ts';
 import { type HandlerShape, shapeName } from './shape.ts';
 
 /** (state, record, budget): a handler calls the next one in tail position, so a run is one call. */
-const handlerType: FunctionType = { parameters: [ValueType.i32, ValueType.i32, ValueType.i32], results: [] };
+export const handlerType: FunctionType = {
+  parameters: [ValueType.i32, ValueType.i32, ValueType.i32],
+  results: [],
+};
 const accessType: FunctionType = {
   parameters: [ValueType.i32, ValueType.i32, ValueType.i32, ValueType.i32, ValueType.i32],
   results: [ValueType.i32],
 };
+/** Live regions; browsers fail at tens of thousands of modules. */
+const maximumRegions = 16384;
 const commitType: FunctionType = { parameters: [ValueType.i32, ValueType.i32], results: [] };
 
-/** What the engine gives to handlers: see {@link HandlerOperation}. */
+/** What the engine gives to handlers: see {@link HandlerImports}. */
 export interface HandlerServices {
   access(state: number, record: number, low: number, high: number, what: number): number;
-  commit(state: number, record: number): void;
+  commit(state: number, slot: number): void;
 }
 
-/** Handler 0: start of a block, takes its length from the budget or ends the run. */
-export const blockHandler = 0;
-
 /**
- * The interpreter's functions. A handler is built when the first instruction of its shape is decoded; all that one block needs come in one
- * module.
+ * The interpreter's functions, in the table that handlers, regions and library functions share. A handler is built when the first instruction
+ * of its shape is decoded; all that one block needs come in one module.
  */
 export class Handlers {
   private readonly rows = new Map<string, number>();
-  private readonly waiting: HandlerShape[] = [];
-  private readonly shapes: (HandlerShape | undefined)[] = [undefined];
+  private readonly waiting: { readonly row: number; readonly shape: HandlerShape }[] = [];
+  private readonly shapes: (HandlerShape | undefined)[] = [];
+  private readonly implicit: number[] = [];
+  private readonly called: (readonly LibraryFunction[] | undefined)[] = [];
+  private readonly libraryRows = new Map<LibraryFunction, number>();
+  private readonly waitingLibrary: { readonly row: number; readonly fn: LibraryFunction }[] = [];
   private readonly table: WebAssembly.Table;
-  private built = 0;
+  private nextRow: number = Row.firstInstruction;
   private regions = 0;
+  private readonly regionTable: WebAssembly.Table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   private entry: ((state: number, record: number, budget: number) => void) | undefined;
+  private readonly imports: WebAssembly.Imports;
 
   constructor(
     private readonly memory: WebAssembly.Memory,
     private readonly shape: MemoryShape,
-    private readonly services: HandlerServices,
+    services: HandlerServices,
     capacity = 8192,
   ) {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: capacity });
-    this.rows.set('', blockHandler);
+    this.imports = {
+      engine: {
+        memory: this.memory,
+        handlers: this.table,
+        regions: this.regionTable,
+        access: (state: number, rec: number, low: number, high: number, what: number) =>
+          services.access(state, rec, low, high, what),
+        commit: (state: number, slot: number) => services.commit(state, slot),
+      },
+    };
+    this.buildCore();
   }
 
   /** Row of the handler for a shape; it can be called after {@link build}. */
@@ -58,88 +77,116 @@ export class Handlers {
     const name = shapeName(shape);
     let row = this.rows.get(name);
     if (row === undefined) {
-      row = this.rows.size;
+      row = this.nextRow++;
       this.rows.set(name, row);
-      this.waiting.push(shape);
+      this.waiting.push({ row, shape });
       this.shapes[row] = shape;
     }
     return row;
+  }
+
+  /** Library functions that the handler's definition calls. */
+  libraryOf(row: number): readonly LibraryFunction[] {
+    return this.called[row] ?? [];
+  }
+
+  /** General registers that the handler's definition names itself, as bits. */
+  implicitRegisters(row: number): number {
+    return this.implicit[row] ?? 0;
   }
 
   shapeOf(row: number): HandlerShape | undefined {
     return this.shapes[row];
   }
 
-  /** Puts a compiled region into the table, at the far end from the handlers; answers its row. */
-  install(module: Uint8Array<ArrayBuffer>): number {
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
-      engine: { memory: this.memory, handlers: this.table },
-    });
-    const row = this.table.length - 1 - this.regions++;
-    this.table.set(row, instance.exports.region as () => void);
+  /** Row of a library function, built with the next {@link build}. */
+  libraryRow(fn: LibraryFunction): number {
+    let row = this.libraryRows.get(fn);
+    if (row === undefined) {
+      row = this.nextRow++;
+      this.libraryRows.set(fn, row);
+      this.waitingLibrary.push({ row, fn });
+    }
     return row;
   }
 
+  private libraryCaller(module: ModuleBuilder, compiler: Compiler): CallLibrary {
+    return (fn, args) => {
+      const type = module.type(functionType(fn));
+      for (const arg of args) compiler.push(arg);
+      compiler.code.i32Const(this.libraryRow(fn));
+      compiler.code.callIndirect(type);
+      return fn.result === undefined ? undefined : compiler.pop(fn.result);
+    };
+  }
+
   has(mnemonic: string): boolean {
-    return mnemonic in definitions;
+    return Object.hasOwn(definitions, mnemonic);
+  }
+
+  /** Puts a compiled region into a slot and answers it, or -1 if all are taken. */
+  install(module: Uint8Array<ArrayBuffer>, library: readonly LibraryFunction[]): number {
+    const { regionTable } = this;
+    if (this.regions === regionTable.length) {
+      if (regionTable.length >= maximumRegions) return -1;
+      regionTable.grow(1024);
+    }
+    const functions = Object.fromEntries(
+      library.map((fn) => [fn.name, this.table.get(this.libraryRow(fn)) as () => void]),
+    );
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
+      engine: { memory: this.memory },
+      library: functions,
+    });
+    regionTable.set(this.regions, instance.exports.region as () => void);
+    return this.regions++;
+  }
+
+  /** Frees the slots of all regions; nothing may lead to them any more. */
+  removeRegions(): void {
+    for (let slot = 0; slot < this.regions; slot++) this.regionTable.set(slot, null);
+    this.regions = 0;
   }
 
   /** Builds what is waiting. */
   build(): void {
-    if (this.waiting.length === 0 && this.built > 0) return;
-    const module = new ModuleBuilder();
-    module.importMemory('engine', 'memory', this.shape);
-    module.importTable('engine', 'handlers', 1);
-    const imports = {
-      access: {
-        name: 'access',
-        type: accessType,
-        index: module.importFunction('engine', 'access', accessType),
-      },
-      commit: {
-        name: 'commit',
-        type: commitType,
-        index: module.importFunction('engine', 'commit', commitType),
-      },
-    };
-    const code = new CodeWriter(this.shape);
-    const compiler = new Compiler(code);
-    const typeIndex = module.type(handlerType);
-    const functions: number[] = [];
-    const first = this.built;
-    if (first === 0) {
-      functions.push(this.buildBlock(module, code, compiler, typeIndex));
-      module.exportFunction(functions[0], 'run');
+    while (this.waiting.length + this.waitingLibrary.length > 0) {
+      const module = this.newModule();
+      const imports = importServices(module);
+      const code = new CodeWriter(this.shape);
+      const compiler = new Compiler(code);
+      const type = module.type(handlerType);
+      const library = this.libraryCaller(module, compiler);
+      const rows: number[] = [];
+      const functions: number[] = [];
+      for (const { row, shape } of this.waiting.splice(0)) {
+        const index = module.declareFunction(handlerType, shapeName(shape));
+        code.begin(handlerType);
+        compiler.begin();
+        const called = new Set<LibraryFunction>();
+        const noting: CallLibrary = (fn, args) => {
+          called.add(fn);
+          return library(fn, args);
+        };
+        this.implicit[row] = writeHandler(compiler, shape, imports, noting, type);
+        if (called.size > 0) this.called[row] = [...called];
+        code.finish();
+        module.define(index, code);
+        rows.push(row);
+        functions.push(index);
+      }
+      // Building one may ask for others.
+      for (let next = this.waitingLibrary.pop(); next !== undefined; next = this.waitingLibrary.pop()) {
+        const { row, fn } = next;
+        const index = module.declareFunction(functionType(fn), fn.name);
+        writeLibraryFunction(code, compiler, fn, library);
+        module.define(index, code);
+        rows.push(row);
+        functions.push(index);
+      }
+      for (const [i, row] of rows.entries()) module.fillTable(row, [functions[i]]);
+      new WebAssembly.Instance(new WebAssembly.Module(module.finish()), this.imports);
     }
-    for (const shape of this.waiting) {
-      const index = module.declareFunction(handlerType, shapeName(shape));
-      code.begin(handlerType);
-      compiler.begin();
-      const cells = {
-        state: compiler.variable(ValueType.i32, 0),
-        record: compiler.variable(ValueType.i32, 1),
-        budget: compiler.variable(ValueType.i32, 2),
-      };
-      const operation = new HandlerOperation(compiler, shape, imports, cells, typeIndex);
-      definitions[shape.mnemonic](operation);
-      operation.finish();
-      code.finish();
-      module.define(index, code);
-      functions.push(index);
-    }
-    module.fillTable(first, functions);
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), {
-      engine: {
-        memory: this.memory,
-        handlers: this.table,
-        access: (state: number, rec: number, low: number, high: number, what: number) =>
-          this.services.access(state, rec, low, high, what),
-        commit: (state: number, rec: number) => this.services.commit(state, rec),
-      },
-    });
-    this.entry ??= instance.exports.run as (state: number, record: number, budget: number) => void;
-    this.built += functions.length;
-    this.waiting.length = 0;
   }
 
   /** Runs from a block's record until something needs TypeScript; `exitReason` in the state tells what. */
@@ -147,34 +194,78 @@ export class Handlers {
     this.entry?.(state, blockRecord, budget);
   }
 
-  private buildBlock(module: ModuleBuilder, code: CodeWriter, x: Compiler, typeIndex: number): number {
-    const index = module.declareFunction(handlerType, 'block');
-    code.begin(handlerType);
-    x.begin();
-    const state = x.variable(ValueType.i32, 0);
-    const rec = x.variable(ValueType.i32, 1);
-    const budget = x.variable(ValueType.i32, 2);
-    const length = x.load(Op.i32Load, x.read(rec), record.immediate);
-    x.if(
-      x.compute(Op.i32LtS, x.read(budget), length),
-      () => {
-        x.store(Op.i32Store, x.read(state), x.i32(ExitReason.budget), stateOffset.exitReason);
-        x.store(Op.i32Store, x.read(state), x.read(rec), stateOffset.exitRecord);
-        x.store(Op.i32Store, x.read(state), x.read(budget), stateOffset.budget);
-        code.op(Op.return);
-      },
-      undefined,
-      false,
-    );
-    x.write(budget, x.sub(x.read(budget), length));
-    const next = x.add(x.read(rec), x.i32(recordSize));
-    x.push(x.read(state));
-    x.push(next);
-    x.push(x.read(budget));
-    x.push(x.load(Op.i32Load16U, next, record.handler));
-    code.returnCallIndirect(typeIndex);
-    code.finish();
-    module.define(index, code);
-    return index;
+  private newModule(): ModuleBuilder {
+    const module = new ModuleBuilder();
+    module.importMemory('engine', 'memory', this.shape);
+    module.importTable('engine', 'handlers', 1);
+    return module;
   }
+
+  private buildCore(): void {
+    const module = this.newModule();
+    module.importTable('engine', 'regions', 1);
+    importServices(module);
+    const code = new CodeWriter(this.shape);
+    module.fillTable(0, writeCoreHandlers(module, code, new Compiler(code)));
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), this.imports);
+    this.entry = instance.exports.run as (state: number, record: number, budget: number) => void;
+  }
+}
+
+function functionType(fn: LibraryFunction): FunctionType {
+  return { parameters: fn.parameters, results: fn.result === undefined ? [] : [fn.result] };
+}
+
+function importServices(module: ModuleBuilder): HandlerImports {
+  const access = module.importFunction('engine', 'access', accessType);
+  const commit = module.importFunction('engine', 'commit', commitType);
+  return {
+    access: { name: 'access', type: accessType, index: access },
+    commit: { name: 'commit', type: commitType, index: commit },
+  };
+}
+
+function writeHandler(
+  compiler: Compiler,
+  shape: HandlerShape,
+  imports: HandlerImports,
+  library: CallLibrary,
+  type: number,
+): number {
+  const cells = {
+    state: compiler.variable(ValueType.i32, 0),
+    record: compiler.variable(ValueType.i32, 1),
+    budget: compiler.variable(ValueType.i32, 2),
+  };
+  const operation = new HandlerOperation(compiler, shape, imports, library, cells, {
+    dispatch: (state, target, budget) => {
+      compiler.push(state);
+      compiler.push(target);
+      compiler.push(budget);
+      compiler.push(compiler.load(Op.i32Load16U, target, 0));
+      compiler.code.returnCallIndirect(type);
+    },
+    leave: () => compiler.code.op(Op.return),
+  });
+  definitions[shape.mnemonic](operation);
+  operation.finish();
+  return operation.implicitRegisters;
+}
+
+function writeLibraryFunction(
+  code: CodeWriter,
+  compiler: Compiler,
+  fn: LibraryFunction,
+  library: CallLibrary,
+): void {
+  code.begin(functionType(fn));
+  compiler.begin();
+  const parameters = fn.parameters.map((type, i) => compiler.variable(type, i));
+  const result = fn.build(
+    compiler,
+    parameters.map((parameter) => compiler.read(parameter)),
+    library,
+  );
+  if (result !== undefined) compiler.push(result);
+  code.finish();
 }

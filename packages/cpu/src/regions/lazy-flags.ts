@@ -1,4 +1,5 @@
-import { type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import { type Compiler, type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import type { CallLibrary, LibraryFunction } from '../library/function.ts';
 import {
   addFlags,
   condition,
@@ -35,7 +36,11 @@ export class LazyFlags {
   /** What is known about `kind` here: undefined at the start of a block. */
   private known: Pending | 'canonical' | undefined;
 
-  constructor(private readonly x: Compiler) {
+  constructor(
+    private readonly x: Compiler,
+    private readonly state: Variable,
+    private readonly library: CallLibrary,
+  ) {
     this.kind = x.variable(ValueType.i32);
     this.a = x.variable(ValueType.i64);
     this.b = x.variable(ValueType.i64);
@@ -48,13 +53,11 @@ export class LazyFlags {
     x.write(this.b, x.load(Op.i64Load32U, state, stateOffset.flagAux));
   }
 
-  /** Stores the canonical form. */
+  /** Stores the canonical form, whatever is pending. */
   store(state: Value): void {
     const { x } = this;
     this.known = undefined;
-    const flags = this.canonical();
-    x.store(Op.i64Store, state, flags.result, stateOffset.flagResult);
-    x.store(Op.i32Store, state, flags.aux, stateOffset.flagAux);
+    this.materialize(state, [x.read(this.kind), x.read(this.a), x.read(this.b)]);
   }
 
   startBlock(): void {
@@ -77,6 +80,11 @@ export class LazyFlags {
     x.write(this.a, flags.result);
     x.write(this.b, aux);
     this.known = 'canonical';
+  }
+
+  /** The canonical form now. */
+  read(): StatusFlags {
+    return this.canonical();
   }
 
   carry(): Value {
@@ -123,39 +131,21 @@ export class LazyFlags {
     const { x, known } = this;
     if (known === 'canonical') return { result: x.read(this.a), aux: x.wrap(x.read(this.b)) };
     if (known !== undefined) return this.compute(known);
-    // Whichever it was, one kind after the other.
-    const result = x.temporary(ValueType.i64);
-    const aux = x.temporary(ValueType.i32);
-    x.write(result, x.read(this.a));
-    x.write(aux, x.wrap(x.read(this.b)));
-    x.if(x.read(this.kind), () => {
-      for (const pending of allKinds) {
-        x.if(x.eq(x.read(this.kind), x.i32(kindOf(pending))), () => {
-          const flags = this.compute(pending);
-          x.write(result, flags.result);
-          x.write(aux, flags.aux);
-        });
-      }
-    });
-    return { result: x.read(result), aux: x.read(aux) };
+    // Whichever it was: through the state, by a function of the library, so that no region carries all the kinds.
+    const state = x.read(this.state);
+    this.materialize(state, [x.read(this.kind), x.read(this.a), x.read(this.b)]);
+    return {
+      result: x.load(Op.i64Load, state, stateOffset.flagResult),
+      aux: x.load(Op.i32Load, state, stateOffset.flagAux),
+    };
+  }
+
+  private materialize(state: Value, [kind, a, b]: readonly [Value, Value, Value]): void {
+    this.library(materializeFlags, [state, kind, a, b]);
   }
 
   private compute(pending: Pending): StatusFlags {
-    const { x } = this;
-    const { operation, bits } = pending;
-    const a = this.narrow(bits, x.read(this.a));
-    if (operation === 'add' || operation === 'subtract') {
-      const b = this.narrow(bits, x.read(this.b));
-      return operation === 'add'
-        ? addFlags(x, bits, a, b, x.add(a, b))
-        : subtractFlags(x, bits, a, b, x.sub(a, b));
-    }
-    const one = bits === 64 ? x.i64(1) : x.i32(1);
-    const flags =
-      operation === 'increment'
-        ? addFlags(x, bits, a, one, x.add(a, one))
-        : subtractFlags(x, bits, a, one, x.sub(a, one));
-    return keepCarry(x, flags, x.wrap(x.read(this.b)));
+    return flagsOf(this.x, pending, this.x.read(this.a), this.x.read(this.b));
   }
 
   private remember(pending: Pending, a: Value, b: Value): void {
@@ -170,10 +160,6 @@ export class LazyFlags {
     return bits === 64 ? value : this.x.extendU(value);
   }
 
-  private narrow(bits: number, value: Value): Value {
-    return bits === 64 ? value : this.x.wrap(value);
-  }
-
   private truncated(bits: number, value: Value): Value {
     return bits === 64 ? value : this.x.and(value, this.x.i64(bits === 32 ? -1 : (1 << bits) - 1, 0));
   }
@@ -186,3 +172,43 @@ export class LazyFlags {
 const allKinds: readonly Pending[] = operations.flatMap((operation) =>
   widths.map((bits) => ({ operation, bits })),
 );
+
+/** The canonical form of an operation's flags, from its operands as i64. */
+function flagsOf(x: Expressions, { operation, bits }: Pending, wideA: Value, wideB: Value): StatusFlags {
+  const narrow = (value: Value): Value => (bits === 64 ? value : x.wrap(value));
+  const a = narrow(wideA);
+  if (operation === 'add' || operation === 'subtract') {
+    const b = narrow(wideB);
+    return operation === 'add'
+      ? addFlags(x, bits, a, b, x.add(a, b))
+      : subtractFlags(x, bits, a, b, x.sub(a, b));
+  }
+  const one = bits === 64 ? x.i64(1) : x.i32(1);
+  const flags =
+    operation === 'increment'
+      ? addFlags(x, bits, a, one, x.add(a, one))
+      : subtractFlags(x, bits, a, one, x.sub(a, one));
+  return keepCarry(x, flags, x.wrap(wideB));
+}
+
+/** (state, kind, a, b): stores the canonical form of whatever is pending into the state. */
+export const materializeFlags: LibraryFunction = {
+  name: 'materialize_flags',
+  parameters: [ValueType.i32, ValueType.i32, ValueType.i64, ValueType.i64],
+  result: undefined,
+  build: (x, [state, kind, a, b]) => {
+    const store = ({ result, aux }: StatusFlags): void => {
+      x.store(Op.i64Store, state, result, stateOffset.flagResult);
+      x.store(Op.i32Store, state, aux, stateOffset.flagAux);
+    };
+    x.if(
+      kind,
+      () => {
+        for (const pending of allKinds)
+          x.if(x.eq(kind, x.i32(kindOf(pending))), () => store(flagsOf(x, pending, a, b)));
+      },
+      () => store({ result: a, aux: x.wrap(b) }),
+    );
+    return undefined;
+  },
+};

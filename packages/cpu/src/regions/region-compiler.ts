@@ -1,103 +1,198 @@
 import {
   CodeWriter,
   Compiler,
-  type FunctionType,
   type Label,
   type MemoryShape,
   ModuleBuilder,
   Op,
+  type Value,
   ValueType,
   type Variable,
 } from '@nest86/wasm';
+import type { Block, CodeCache } from '../engine/code-cache.ts';
+import { codeEntryOf, hostOfCode, regionType } from '../interpreter/core-handlers.ts';
+import type { Handlers } from '../interpreter/handlers.ts';
 import type { HandlerShape } from '../interpreter/shape.ts';
-import { record, recordSize } from '../records/layout.ts';
+import type { CallLibrary, LibraryFunction } from '../library/function.ts';
+import { typeOfLibrary } from '../library/library.ts';
+import {
+  codeEntriesOffset,
+  codeEntry,
+  jumpCacheEntries,
+  jumpCacheEntry,
+  jumpCacheOffset,
+} from '../memory/fast-tlb.ts';
+import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
 import { stateOffset } from '../state/layout.ts';
-import { LazyFlags } from './lazy-flags.ts';
+import { LazyFlags, materializeFlags } from './lazy-flags.ts';
 import { type RecordFields, RegionOperation } from './region-operation.ts';
 
-const handlerType: FunctionType = { parameters: [ValueType.i32, ValueType.i32, ValueType.i32], results: [] };
 /** Engine-decisions A: what V8 up to 12 compiles in reasonable time. */
 const maximumBlocks = 16;
 const maximumInstructions = 200;
+const heatNever = 0x7fffffff;
 
 interface Step {
   readonly record: number;
-  readonly shape: HandlerShape;
+  /** Undefined where a block only leads on. */
+  readonly shape: HandlerShape | undefined;
+  /** General registers that the definition names itself, as bits. */
+  readonly implicit: number;
+  readonly library: readonly LibraryFunction[];
   readonly fields: RecordFields;
 }
 
-interface Block {
-  readonly record: number;
+interface BlockSteps {
+  readonly block: Block;
   readonly steps: readonly Step[];
+  /** Linear address of its page less that of the first block's page. */
+  readonly pageDelta: number;
+}
+
+/** A block to be looked at. */
+interface Candidate {
+  readonly record: number;
+  readonly pageDelta: number;
 }
 
 /** Reads records that the interpreter made, and compiles them: blocks that are linked to each other become one function. */
 export class RegionCompiler {
+  /** Regions and the bytes of their modules, since the start. */
+  compiled = 0;
+  compiledBytes = 0;
+
   constructor(
     private readonly view: DataView,
     private readonly memoryShape: MemoryShape,
-    /** Shape of the handler in a row of the table. */
-    private readonly shapeOf: (row: number) => HandlerShape | undefined,
+    private readonly handlers: Handlers,
   ) {}
 
-  /** The module of the region that begins at a block's record, and the blocks that it may be entered at, in the order of their numbers. */
-  compile(entry: number): { module: Uint8Array<ArrayBuffer>; blocks: readonly number[] } {
-    const blocks = this.collect(entry);
+  /** Compiles the region that begins at a block, and lets its blocks lead to it. */
+  compile(entry: Block, code: CodeCache): void {
+    const blocks = this.collect(entry, code);
+    this.view.setInt32(entry.record + record.heat, heatNever, true);
+    if (blocks.length === 0) return;
+    const library = new Set([materializeFlags]);
+    for (const { steps } of blocks) for (const step of steps) for (const fn of step.library) library.add(fn);
+    for (const fn of library) this.handlers.libraryRow(fn);
+    this.handlers.build();
+    const module = this.build(blocks, [...library]);
+    const slot = this.handlers.install(module, [...library]);
+    if (slot < 0) return;
+    this.compiled++;
+    this.compiledBytes += module.length;
+    const region = { slot, blocks: blocks.map(({ block }) => block) };
+    for (const [i, block] of region.blocks.entries()) {
+      this.view.setInt32(block.record + record.displacement, i, true);
+      this.view.setInt32(block.record + record.slot, slot, true);
+      this.view.setUint16(block.record + record.handler, Row.region, true);
+      block.region = region;
+    }
+  }
+
+  private build(
+    blocks: readonly BlockSteps[],
+    library: readonly LibraryFunction[],
+  ): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder();
     module.importMemory('engine', 'memory', this.memoryShape);
-    module.importTable('engine', 'handlers', 1);
-    const type = module.type(handlerType);
-    const index = module.declareFunction(handlerType, `region_${entry.toString(16)}`);
+    const callees = new Map(
+      library.map((fn) => {
+        const type = typeOfLibrary(fn);
+        return [fn, { name: fn.name, type, index: module.importFunction('library', fn.name, type) }];
+      }),
+    );
+    const index = module.declareFunction(regionType, `region_${blocks[0].block.record.toString(16)}`);
     const code = new CodeWriter(this.memoryShape);
-    code.begin(handlerType);
-    new RegionWriter(code, type, blocks).write();
+    code.begin(regionType);
+    const compiler = new Compiler(code);
+    const call: CallLibrary = (fn, args) => compiler.call(callees.get(fn)!, args);
+    new RegionWriter(code, compiler, blocks, this.view, call).write();
     code.finish();
     module.define(index, code);
     module.exportFunction(index, 'region');
-    return { module: module.finish(), blocks: blocks.map((block) => block.record) };
+    return module.finish();
   }
 
-  private collect(entry: number): Block[] {
-    const blocks: Block[] = [];
-    const queue = [entry];
+  /** Blocks that are linked to each other, with what falls through behind what it falls from. */
+  private collect(entry: Block, code: CodeCache): BlockSteps[] {
+    const blocks: BlockSteps[] = [];
+    const seen = new Set<number>();
+    const waiting: Candidate[] = [{ record: entry.record, pageDelta: 0 }];
     let instructions = 0;
-    for (const start of queue) {
-      const steps = this.steps(start);
-      instructions += steps.length;
-      if (blocks.length > 0 && (blocks.length >= maximumBlocks || instructions > maximumInstructions)) break;
-      blocks.push({ record: start, steps });
-      const { fields, shape } = steps[steps.length - 1];
-      if (shape.operands[0]?.kind !== 'relative') continue;
-      for (const target of [fields.displacement, fields.immediate]) {
-        if (target !== 0 && !queue.includes(target)) queue.push(target);
-      }
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const { record: start, pageDelta } = next;
+      const block = code.blockOf(start);
+      if (seen.has(start) || block === undefined || block.record !== start || !block.isValid) continue;
+      seen.add(start);
+      // A block may be in one region only, and what crosses into another page is interpreted.
+      if (block.region !== undefined || block.secondPage >= 0) continue;
+      if (blocks.length > 0 && instructions + block.count > maximumInstructions) continue;
+      const steps = this.steps(block);
+      instructions += block.count;
+      blocks.push({ block, steps, pageDelta });
+      if (blocks.length >= maximumBlocks) break;
+      waiting.push(...this.successors(block, steps, pageDelta, code));
     }
     return blocks;
   }
 
-  private steps(block: number): Step[] {
+  /** The likeliest last. */
+  private successors(
+    block: Block,
+    steps: readonly Step[],
+    pageDelta: number,
+    code: CodeCache,
+  ): readonly Candidate[] {
+    const { fields, shape } = steps[steps.length - 1];
+    if (shape === undefined) return this.linked(fields.immediate, pageDelta);
+    if (shape.operands[0]?.kind !== 'relative') return [];
+    const taken = this.linked(fields.immediate, pageDelta);
+    if (shape.mnemonic !== 'CALL') return [...taken, ...this.linked(fields.displacement, pageDelta)];
+    // Where the call will return to, if that has been executed already.
+    const after = fields.next < 4096 ? code.find(block.page + fields.next, block.mode) : undefined;
+    return after === undefined ? taken : [{ record: after.record, pageDelta }, ...taken];
+  }
+
+  /** The block behind a link, which may be an edge to another page. */
+  private linked(link: number, pageDelta: number): readonly Candidate[] {
     const { view } = this;
-    const count = view.getInt32(block + record.immediate, true);
-    return Array.from({ length: count }, (_, i) => {
-      const at = block + recordSize * (i + 1);
-      const shape = this.shapeOf(view.getUint16(at + record.handler, true));
-      if (shape === undefined) throw new Error(`record ${at} has no shape`);
+    if (link === 0) return [];
+    if (view.getUint16(link + record.handler, true) !== Row.page) return [{ record: link, pageDelta }];
+    const delta = view.getInt32(link + record.displacement, true);
+    return [{ record: view.getInt32(link + record.target, true), pageDelta: pageDelta + delta }];
+  }
+
+  private steps(block: Block): Step[] {
+    const { view, handlers } = this;
+    const steps: Step[] = [];
+    for (let i = 0; i <= block.count; i++) {
+      const at = block.record + recordSize * (i + 1);
+      const row = view.getUint16(at + record.handler, true);
+      // Behind the last instruction there is a record only if the block leads on.
+      if (i === block.count && row !== Row.end) break;
       const position = view.getUint16(at + record.position, true);
-      return {
+      const shape = handlers.shapeOf(row);
+      steps.push({
         record: at,
         shape,
+        implicit: handlers.implicitRegisters(row),
+        library: handlers.libraryOf(row),
         fields: {
           a: view.getUint8(at + record.a),
           b: view.getUint8(at + record.b),
           base: view.getUint8(at + record.base),
           index: view.getUint8(at + record.index),
+          last: view.getUint8(at + record.last),
           displacement: view.getInt32(at + record.displacement, true),
           immediate: view.getInt32(at + record.immediate, true),
+          start: position & 0xfff,
           next: (position & 0xfff) + (position >> 12),
         },
-      };
-    });
+      });
+    }
+    return steps;
   }
 }
 
@@ -108,32 +203,35 @@ class RegionWriter {
   private readonly budget: Variable;
   private readonly entry: Variable;
   private readonly exitRecord: Variable;
-  private readonly exitHandler: Variable;
   private readonly bank: Variable;
-  private readonly pageBase: Variable;
+  private readonly instructionBase: Variable;
   private readonly registers: (Variable | undefined)[];
   private readonly flags: LazyFlags;
   private epilogue: Label = 0;
+  /** Behind each of these labels a block's code starts. */
+  private starts: readonly Label[] = [];
+  /** Start of the present block. */
+  private own: Label = 0;
   private top: Label = 0;
 
   constructor(
     private readonly code: CodeWriter,
-    private readonly type: number,
-    private readonly blocks: readonly Block[],
+    x: Compiler,
+    private readonly blocks: readonly BlockSteps[],
+    private readonly view: DataView,
+    private readonly library: CallLibrary,
   ) {
-    const x = new Compiler(code);
     this.x = x;
     x.begin();
     this.state = x.variable(ValueType.i32, 0);
     this.exitRecord = x.variable(ValueType.i32, 1);
     this.budget = x.variable(ValueType.i32, 2);
     this.entry = x.variable(ValueType.i32);
-    this.exitHandler = x.variable(ValueType.i32);
     this.bank = x.variable(ValueType.i32);
-    this.pageBase = x.variable(ValueType.i64);
+    this.instructionBase = x.variable(ValueType.i64);
     const used = usedRegisters(blocks);
     this.registers = used.map((isUsed) => (isUsed ? x.variable(ValueType.i64) : undefined));
-    this.flags = new LazyFlags(x);
+    this.flags = new LazyFlags(x, this.state, library);
   }
 
   write(): void {
@@ -141,13 +239,18 @@ class RegionWriter {
     this.prologue();
     this.epilogue = code.block();
     this.top = code.loop();
+    // The last is opened first: from within a block's code, the labels of all later ones can be branched to.
     const labels = this.blocks.map(() => code.block()).reverse();
+    this.starts = labels;
     x.push(x.read(this.entry));
     x.recycle();
     code.brTable(labels, labels[0]);
     for (const [i, block] of this.blocks.entries()) {
       code.end();
+      this.own = code.loop();
       this.block(block, i);
+      code.op(Op.unreachable);
+      code.end();
     }
     code.op(Op.unreachable);
     code.end();
@@ -160,7 +263,7 @@ class RegionWriter {
     const state = x.read(this.state);
     x.write(this.entry, x.load(Op.i32Load, x.read(this.exitRecord), record.displacement));
     x.write(this.bank, x.load(Op.i32Load, state, stateOffset.tlbBank));
-    x.write(this.pageBase, x.load(Op.i64Load, state, stateOffset.pageBase));
+    x.write(this.instructionBase, x.load(Op.i64Load, state, stateOffset.instructionBase));
     for (const [number, variable] of this.registers.entries()) {
       if (variable !== undefined) x.write(variable, x.load(Op.i64Load, state, stateOffset.gpr + 8 * number));
     }
@@ -168,57 +271,187 @@ class RegionWriter {
     x.recycle();
   }
 
-  private block(block: Block, index: number): void {
+  private block({ block, steps }: BlockSteps, index: number): void {
     const { x } = this;
     this.flags.startBlock();
-    const count = x.i32(block.steps.length);
+    const count = x.i32(block.count);
     x.if(
       x.compute(Op.i32LtS, x.read(this.budget), count),
-      () => this.leaveTo(block.record, 0),
+      () => this.leaveForTypeScript(ExitReason.budget, block.record),
       undefined,
       false,
     );
     x.write(this.budget, x.sub(x.read(this.budget), count));
     x.recycle();
-    for (const step of block.steps) this.step(step, index);
+    for (const step of steps) if (!this.step(step, index)) return;
   }
 
-  private step(step: Step, index: number): void {
+  /** Answers whether the block goes on. */
+  private step({ record: at, shape, fields }: Step, index: number): boolean {
     const { x } = this;
-    const leave = (): void => this.leaveTo(step.record, -1);
-    if (step.shape.mnemonic === 'RET') {
+    const leave = (): void => this.leaveTo(at);
+    if (shape === undefined) {
+      // The block's end; or an instruction that TypeScript executes.
+      if (this.view.getUint16(at + record.handler, true) === Row.end) this.goTo(fields.immediate, index, leave);
+      else leave();
+      return false;
+    }
+    if (shape.repeat !== 0) {
       leave();
+      return false;
+    }
+    const operation = new RegionOperation(
+      x,
+      shape,
+      fields,
+      {
+        state: this.state,
+        bank: this.bank,
+        instructionBase: this.instructionBase,
+        registers: this.registers,
+        flags: this.flags,
+        leave,
+        goTo: (isTaken) => {
+          const field = isTaken ? 'immediate' : 'displacement';
+          this.goTo(fields[field], index, () => this.followLink(at, record[field]));
+        },
+        goToAddress: (offset, linear) => this.goToAddress(offset, linear, index, shape.mnemonic === 'RET'),
+      },
+      this.library,
+    );
+    definitions[shape.mnemonic](operation);
+    x.recycle();
+    return true;
+  }
+
+  /** To the record that a branch is linked to: a block of the region, or the interpreter. */
+  private goTo(link: number, index: number, unlinked: () => void): void {
+    if (link === 0) {
+      unlinked();
       return;
     }
-    const operation = new RegionOperation(x, step.shape, step.fields, {
-      state: this.state,
-      bank: this.bank,
-      pageBase: this.pageBase,
-      registers: this.registers,
-      flags: this.flags,
-      leave,
-      goTo: (isTaken) => {
-        const target = this.blocks.findIndex(
-          (block) => block.record === (isTaken ? step.fields.immediate : step.fields.displacement),
-        );
-        if (target < 0) leave();
-        else if (target === index + 1 && !isTaken) return;
-        else {
-          x.write(this.entry, x.i32(target));
-          this.code.br(this.top);
-        }
-      },
-    });
-    definitions[step.shape.mnemonic](operation);
-    x.recycle();
+    const { view } = this;
+    const isEdge = view.getUint16(link + record.handler, true) === Row.page;
+    const start = isEdge ? view.getInt32(link + record.target, true) : link;
+    const delta = isEdge ? view.getInt32(link + record.displacement, true) : 0;
+    const pageDelta = this.blocks[index].pageDelta + delta;
+    const target = this.blocks.findIndex(
+      (candidate) => candidate.block.record === start && candidate.pageDelta === pageDelta,
+    );
+    if (target < 0) this.leaveTo(link);
+    else this.transfer(index, target, () => this.leaveTo(link));
   }
 
-  /** The interpreter goes on at a record; `handler` 0 is the start of a block, -1 the one that the record names. */
-  private leaveTo(target: number, handler: number): void {
+  /** A branch that was not linked when the region was compiled; what it did besides branching is done. */
+  private followLink(rec: number, field: number): void {
     const { x } = this;
-    x.write(this.exitRecord, x.i32(target));
-    x.write(this.exitHandler, x.i32(handler));
+    const target = x.load(Op.i32Load, x.i32(rec), field);
+    x.if(target, () => {
+      x.write(this.exitRecord, target);
+      this.code.br(this.epilogue);
+    });
+    x.store(Op.i64Store, x.read(this.state), x.i64(field), stateOffset.exitAddress);
+    this.leaveForTypeScript(ExitReason.link, rec);
+  }
+
+  /** From one block of the region to another. @param refused where to go if its page is not where it was */
+  private transfer(from: number, to: number, refused: () => void): void {
+    const { x, code, blocks } = this;
+    const delta = blocks[to].pageDelta - blocks[from].pageDelta;
+    if (delta !== 0) {
+      const state = x.copy(x.read(this.state));
+      const page = x.copy(x.add(x.load(Op.i64Load, state, stateOffset.pageBase), x.i64(delta)));
+      const entry = codeEntryOf(x, state, page);
+      const isThere = x.and(
+        x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
+        x.eq(x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host), x.i32(blocks[to].block.page)),
+      );
+      x.if(x.eqz(isThere), refused, undefined, false);
+      x.store(Op.i64Store, state, page, stateOffset.pageBase);
+      x.store(Op.i32Store, state, x.i32(blocks[to].block.page), stateOffset.codeHost);
+      x.write(this.instructionBase, x.add(x.read(this.instructionBase), x.i64(delta)));
+      x.store(Op.i64Store, state, x.read(this.instructionBase), stateOffset.instructionBase);
+    }
+    if (to === from) code.br(this.own);
+    else if (to > from) code.br(this.starts[to]);
+    else {
+      x.write(this.entry, x.i32(to));
+      code.br(this.top);
+    }
+  }
+
+  /** To an address that is known only now: a return within the region, what the jump cache knows, or TypeScript. */
+  private goToAddress(offset: Value, linear: Value, index: number, isReturn: boolean): void {
+    const { x } = this;
+    const state = x.copy(x.read(this.state));
+    const entry = x.add(
+      x.read(this.bank),
+      x.shl(x.and(x.wrap(linear), x.i32(jumpCacheEntries - 1)), x.i32(4)),
+    );
+    const dispatch = (): void => {
+      const page = x.copy(x.and(linear, x.i64(-4096)));
+      const host = x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host);
+      const isKnown = x.and(
+        x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), linear),
+        x.eq(host, hostOfCode(x, state, linear, page)),
+      );
+      x.if(
+        isKnown,
+        () => {
+          // Base of CS is what is left of a linear address without its offset.
+          const base = x.sub(page, x.sub(linear, offset));
+          x.store(Op.i64Store, state, page, stateOffset.pageBase);
+          x.store(Op.i32Store, state, host, stateOffset.codeHost);
+          x.store(Op.i64Store, state, this.is64 ? page : x.and(base, x.i64(-1, 0)), stateOffset.instructionBase);
+          x.write(this.exitRecord, x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record));
+          this.code.br(this.epilogue);
+        },
+        undefined,
+        true,
+      );
+      x.store(Op.i64Store, state, linear, stateOffset.exitAddress);
+      this.leaveForTypeScript(ExitReason.jump, this.blocks[index].block.record);
+    };
+    if (isReturn) {
+      for (const site of this.returnSites()) {
+        const distance = this.blocks[site].pageDelta - this.blocks[index].pageDelta + this.blocks[site].block.start;
+        const expected = x.add(x.read(this.instructionBase), x.i64(distance));
+        x.if(x.eq(offset, expected), () => this.transfer(index, site, dispatch));
+      }
+    }
+    dispatch();
+  }
+
+  /** Blocks that follow a call of the region. */
+  private returnSites(): readonly number[] {
+    return this.blocks.flatMap(({ block, steps, pageDelta }) => {
+      const { shape, fields } = steps[steps.length - 1];
+      if (shape?.mnemonic !== 'CALL') return [];
+      const site = this.blocks.findIndex(
+        (other) =>
+          other.block.page === block.page && other.block.start === fields.next && other.pageDelta === pageDelta,
+      );
+      return site < 0 ? [] : [site];
+    });
+  }
+
+  private get is64(): boolean {
+    return this.blocks[0].block.mode.bits === 64;
+  }
+
+  /** The interpreter goes on at a record. */
+  private leaveTo(target: number): void {
+    this.x.write(this.exitRecord, this.x.i32(target));
     this.code.br(this.epilogue);
+  }
+
+  /** TypeScript goes on, with what the state's cells say. */
+  private leaveForTypeScript(reason: number, rec: number): void {
+    const { x } = this;
+    const state = x.read(this.state);
+    x.store(Op.i32Store, state, x.i32(reason), stateOffset.exitReason);
+    x.store(Op.i32Store, state, x.i32(rec), stateOffset.exitRecord);
+    this.leaveTo(0);
   }
 
   private leaveFunction(): void {
@@ -228,26 +461,24 @@ class RegionWriter {
       if (variable !== undefined) x.store(Op.i64Store, state, x.read(variable), stateOffset.gpr + 8 * number);
     }
     this.flags.store(state);
-    x.push(state);
+    x.store(Op.i32Store, state, x.read(this.budget), stateOffset.budget);
     x.push(x.read(this.exitRecord));
-    x.push(x.read(this.budget));
-    const named = x.load(Op.i32Load16U, x.read(this.exitRecord), record.handler);
-    x.push(x.select(x.eqz(x.read(this.exitHandler)), x.i32(0), named));
-    code.returnCallIndirect(this.type);
+    code.op(Op.return);
   }
 }
 
-function usedRegisters(blocks: readonly Block[]): boolean[] {
+function usedRegisters(blocks: readonly BlockSteps[]): boolean[] {
   const used = new Array<boolean>(16).fill(false);
   for (const { steps } of blocks) {
-    for (const { shape, fields } of steps) {
+    for (const { shape, fields, implicit } of steps) {
+      if (shape === undefined) continue;
+      for (let number = 0; number < 16; number++) if ((implicit >> number) & 1) used[number] = true;
       for (const operand of shape.operands)
         if (operand.kind === 'register') used[fields[operand.field] >> 3] = true;
-      if (shape.memory !== undefined) {
-        if (fields.base < 128) used[fields.base >> 3] = true;
-        if (shape.memory.scale >= 0) used[fields.index >> 3] = true;
-      }
-      if (['PUSH', 'POP', 'CALL', 'RET'].includes(shape.mnemonic)) used[4] = true;
+      const { memory } = shape;
+      if (memory === undefined || memory.isAbsolute) continue;
+      if (fields.base < 128) used[fields.base >> 3] = true;
+      if (memory.scale >= 0 && !memory.isVectorIndex) used[fields.index >> 3] = true;
     }
   }
   return used;

@@ -1,5 +1,5 @@
 import type { Value } from '@nest86/wasm';
-import type { Definition, Operation } from './operation.ts';
+import type { Definition, Family, Operation } from './operation.ts';
 
 /** ADD, ADC (SDM vol. 2A). */
 function add(withCarry: boolean): Definition {
@@ -53,25 +53,27 @@ function carryAs(op: Operation, bits: number): Value {
   return bits === 64 ? op.x.extendU(op.carry()) : op.carry();
 }
 
-export const arithmetic: Readonly<Record<string, Definition>> = {
-  ADD: add(false),
-  ADC: add(true),
-  SUB: subtract(false, true),
-  SBB: subtract(true, true),
-  CMP: subtract(false, false),
-  AND: logic('and', true),
-  OR: logic('or', true),
-  XOR: logic('xor', true),
-  TEST: logic('and', false),
-  INC: increment(true),
-  DEC: increment(false),
-  NEG: (op) => {
-    const bits = op.bits(0);
-    const a = op.readForWrite(0);
-    const zero = op.constant(bits, 0);
-    const result = op.x.sub(zero, a);
-    op.subtractFlags(bits, zero, a, result);
-    op.write(0, result);
+export const arithmetic: Family = {
+  definitions: {
+    ADD: add(false),
+    ADC: add(true),
+    SUB: subtract(false, true),
+    SBB: subtract(true, true),
+    CMP: subtract(false, false),
+    AND: logic('and', true),
+    OR: logic('or', true),
+    XOR: logic('xor', true),
+    TEST: logic('and', false),
+    INC: increment(true),
+    DEC: increment(false),
+    NEG: (op) => {
+      const bits = op.bits(0);
+      const a = op.readForWrite(0);
+      const zero = op.constant(bits, 0);
+      const result = op.x.sub(zero, a);
+      op.subtractFlags(bits, zero, a, result);
+      op.write(0, result);
+    },
+    NOT: (op) => op.write(0, op.x.xor(op.readForWrite(0), op.constant(op.bits(0), -1))),
   },
-  NOT: (op) => op.write(0, op.x.xor(op.readForWrite(0), op.constant(op.bits(0), -1))),
 };

@@ -89,6 +89,74 @@ function parityFlag(x: Expressions, flags: StatusFlags): Value {
   return x.and(x.xor(x.popcnt(byte), x.i32(1)), x.i32(1));
 }
 
+/** Flags of a result with CF and OF (i32, 0 or 1) as given; AF is 0. */
+export function resultFlags(
+  x: Expressions,
+  bits: number,
+  result: Value,
+  carry: Value,
+  overflow: Value,
+): StatusFlags {
+  return { result: signExtend(x, bits, result), aux: carryAndOverflow(x, carry, overflow) };
+}
+
+/** Bits 31 and 30 of `aux`. */
+export function carryAndOverflow(x: Expressions, carry: Value, overflow: Value): Value {
+  return x.or(x.shl(carry, x.i32(31)), x.shl(x.xor(carry, overflow), x.i32(30)));
+}
+
+/** `flags` with other bits 31 and 30 of `aux`: CF and OF change, the rest stays. */
+export function replaceCarries(x: Expressions, flags: StatusFlags, carries: Value): StatusFlags {
+  return { result: flags.result, aux: x.or(x.and(flags.aux, x.i32(0x3fffffff)), carries) };
+}
+
+/** `yes` where the condition (i32) is not 0, else `no`. */
+export function selectFlags(
+  x: Expressions,
+  condition: Value,
+  yes: StatusFlags,
+  no: StatusFlags,
+): StatusFlags {
+  return {
+    result: x.select(condition, yes.result, no.result),
+    aux: x.select(condition, yes.aux, no.aux),
+  };
+}
+
+/** The six flags one by one, each i32, 0 or 1. */
+export interface SeparateFlags {
+  readonly carry: Value;
+  readonly parity: Value;
+  readonly auxiliary: Value;
+  readonly zero: Value;
+  readonly sign: Value;
+  readonly overflow: Value;
+}
+
+export function separateFlags(x: Expressions, flags: StatusFlags): SeparateFlags {
+  return {
+    carry: carryFlag(x, flags),
+    parity: parityFlag(x, flags),
+    auxiliary: x.and(x.shrU(flags.aux, x.i32(3)), x.i32(1)),
+    zero: zeroFlag(x, flags),
+    sign: signFlag(x, flags),
+    overflow: overflowFlag(x, flags),
+  };
+}
+
+/** A canonical form of flags that are known one by one; see `canonicalOf`. */
+export function joinFlags(x: Expressions, flags: SeparateFlags): StatusFlags {
+  const { carry, parity, auxiliary, zero, sign, overflow } = flags;
+  const wrongParity = x.shl(x.xor(parity, zero), x.i32(8));
+  return {
+    result: x.extendU(x.xor(zero, x.i32(1))),
+    aux: x.or(
+      carryAndOverflow(x, carry, overflow),
+      x.or(x.or(wrongParity, x.shl(auxiliary, x.i32(3))), sign),
+    ),
+  };
+}
+
 /** Condition codes in the order of their encoding (SDM vol. 1, appendix B). */
 export type Condition = number;
 

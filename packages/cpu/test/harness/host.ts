@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type HostCase, type HostState, scratchSize, statusFlags } from './cases.ts';
+import { type Batch, type Outcome, stateBytes, stateOf } from './host-state.ts';
 
-const stateSize = 16 * 8 + 8 + scratchSize;
+/** struct test_case and struct result of harness.c. */
+const caseHeader = 88;
+const caseBytes = caseHeader + stateBytes;
+const resultHeader = 24;
 let binary: string | undefined;
 
 /** Builds the harness once. @throws Error if gcc is missing or the host is not x86-64 */
@@ -15,33 +18,73 @@ function harness(): string {
     throw new Error('the host harness needs Linux on x86-64');
   const path = join(mkdtempSync(join(tmpdir(), 'nest86-')), 'harness');
   const source = fileURLToPath(new URL('harness.c', import.meta.url));
-  const { status, stderr } = spawnSync('gcc', ['-O1', '-o', path, source], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync('gcc', ['-O1', '-no-pie', '-o', path, source], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`gcc cannot build ${source}: ${stderr}`);
   binary = path;
   return path;
 }
 
-/** What the host processor makes of each case; undefined where it faulted. */
-export function runOnHost(cases: readonly HostCase[]): (HostState | undefined)[] {
-  const input = Buffer.alloc(cases.length * (16 + stateSize));
-  cases.forEach(({ code, before }, i) => {
-    const at = i * (16 + stateSize);
+/** What the host processor makes of each case. The states are views of one buffer. */
+export function runOnHost({ mode, page, cases }: Batch): Outcome[] {
+  const input = Buffer.alloc(page.length + cases.length * caseBytes);
+  input.set(page);
+  let at = page.length;
+  for (const { code, before, patchOffset, patch } of cases) {
     input[at] = code.length;
     input.set(code, at + 1);
-    for (const [number, value] of before.registers.entries())
-      input.writeBigUInt64LE(value, at + 16 + 8 * number);
-    input.writeBigUInt64LE(BigInt(before.flags | 2), at + 16 + 128);
-    input.set(before.memory, at + 16 + 136);
-  });
-  const { stdout, status } = spawnSync(harness(), { input, maxBuffer: 2 ** 30 });
-  if (status !== 0) throw new Error(`the harness ended with ${status}`);
-  return cases.map((_, i) => {
-    const at = i * (8 + stateSize);
-    if (stdout.readBigUInt64LE(at) !== 0n) return undefined;
-    return {
-      registers: Array.from({ length: 16 }, (_, number) => stdout.readBigUInt64LE(at + 8 + 8 * number)),
-      flags: Number(stdout.readBigUInt64LE(at + 136)) & statusFlags,
-      memory: new Uint8Array(stdout.subarray(at + 144, at + 144 + scratchSize)),
+    input.writeUInt16LE(patchOffset, at + 16);
+    input.writeUInt16LE(patch.length, at + 18);
+    input.writeUInt32LE(mode, at + 20);
+    input.set(patch, at + 24);
+    input.set(before.bytes, at + caseHeader);
+    at += caseBytes;
+  }
+  const { stdout, status, signal } = spawnSync(harness(), { input, maxBuffer: 2 ** 30 });
+  if (status !== 0)
+    throw new Error(`the harness ended with ${status ?? signal}, at most ${cases.length} cases in`);
+  at = 0;
+  return cases.map(() => {
+    const first = stdout.readUInt32LE(at + 16);
+    const count = stdout.readUInt32LE(at + 20);
+    const start = at + resultHeader;
+    const end = start + stateBytes;
+    const outcome = {
+      problem: undefined,
+      vector: stdout.readInt32LE(at),
+      error: stdout.readUInt32LE(at + 4),
+      address: stdout.readBigUInt64LE(at + 8),
+      state: stateOf(stdout.subarray(start, end)),
+      changedFrom: first,
+      changed: stdout.subarray(end, end + count),
     };
+    at = end + count;
+    return outcome;
   });
+}
+
+/** Names of CPUID bits as Linux has them where they differ from the decoder's, which are the manuals'. */
+const kernelNames: Readonly<Record<string, string>> = {
+  '3DNOW': '3dnow',
+  '3DNOWEXT': '3dnowext',
+  SSE3: 'pni',
+  ADX: 'adx',
+  LZCNT: 'abm',
+  CLFSH: 'clflush',
+  CX8: 'cx8',
+  CMPXCHG16B: 'cx16',
+  PREFETCHW: '3dnowprefetch',
+  FPU387: 'fpu',
+  FPU287: 'fpu',
+  SHA: 'sha_ni',
+  HLE_or_RTM: 'rtm',
+};
+/** Named after the processor that introduced them: every one with long mode has them. */
+const always = new Set(['8086', '80186', '80286', '80386', '80486', 'X86-64', 'PAUSE', 'MULTIBYTENOP']);
+let hostFlags: ReadonlySet<string> | undefined;
+
+/** Whether the host has a feature, by the name that `cpuidFeatures` gives it. */
+export function hostHas(feature: string): boolean {
+  if (always.has(feature)) return true;
+  hostFlags ??= new Set(/^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1].split(' '));
+  return hostFlags.has(kernelNames[feature] ?? feature.toLowerCase());
 }

@@ -1,0 +1,178 @@
+import {
+  type CodeWriter,
+  type Compiler,
+  type Expressions,
+  type FunctionType,
+  type ModuleBuilder,
+  Op,
+  type Value,
+  ValueType,
+} from '@nest86/wasm';
+import { codeEntries, codeEntriesOffset, codeEntry } from '../memory/fast-tlb.ts';
+import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
+import { stateOffset } from '../state/layout.ts';
+
+const type: FunctionType = { parameters: [ValueType.i32, ValueType.i32, ValueType.i32], results: [] };
+
+/** (state, record, budget) to the record to go on with, or 0 for TypeScript; the budget that is left is in the state. */
+export const regionType: FunctionType = {
+  parameters: [ValueType.i32, ValueType.i32, ValueType.i32],
+  results: [ValueType.i32],
+};
+
+/** What a core handler is made of. */
+interface Frame {
+  readonly x: Compiler;
+  readonly state: Value;
+  readonly rec: Value;
+  readonly budget: Value;
+  readonly regionTypeIndex: number;
+  dispatch(target: Value, budget: Value): void;
+  exit(reason: number, budget: Value): void;
+}
+
+/** The rows that are no instruction, in their order: see `Row`. Exports `run`, which goes to a record. Answers the function indices. */
+export function writeCoreHandlers(module: ModuleBuilder, code: CodeWriter, x: Compiler): number[] {
+  const typeIndex = module.type(type);
+  const regionTypeIndex = module.type(regionType);
+  const write = (name: string, body: (frame: Frame) => void): number => {
+    const index = module.declareFunction(type, name);
+    code.begin(type);
+    x.begin();
+    const [state, rec, budget] = [0, 1, 2].map((local) =>
+      x.copy(x.read(x.variable(ValueType.i32, local))),
+    ) as [Value, Value, Value];
+    body({
+      x,
+      state,
+      rec,
+      budget,
+      regionTypeIndex,
+      dispatch: (target, left) => {
+        for (const value of [state, target, left]) x.push(value);
+        x.push(x.load(Op.i32Load16U, target, record.handler));
+        code.returnCallIndirect(typeIndex);
+      },
+      exit: (reason, left) => {
+        x.store(Op.i32Store, state, x.i32(reason), stateOffset.exitReason);
+        x.store(Op.i32Store, state, rec, stateOffset.exitRecord);
+        x.store(Op.i32Store, state, left, stateOffset.budget);
+        code.op(Op.return);
+      },
+    });
+    code.finish();
+    module.define(index, code);
+    return index;
+  };
+  module.exportFunction(
+    write('run', ({ rec, budget, dispatch }) => dispatch(rec, budget)),
+    'run',
+  );
+  return [
+    write('block', writeBlock),
+    write('end', writeEnd),
+    write('page', writePage),
+    write('stale', ({ exit, budget }) => exit(ExitReason.stale, budget)),
+    write('service', ({ exit, budget }) => exit(ExitReason.service, budget)),
+    write('region', writeRegionGate),
+  ];
+}
+
+function writeBlock({ x, rec, budget, dispatch, exit }: Frame): void {
+  const length = x.load(Op.i32Load, rec, record.immediate);
+  x.if(x.compute(Op.i32LtS, budget, length), () => exit(ExitReason.budget, budget), undefined, false);
+  const heat = x.sub(x.load(Op.i32Load, rec, record.heat), x.i32(1));
+  x.store(Op.i32Store, rec, heat, record.heat);
+  x.if(x.eqz(heat), () => exit(ExitReason.hot, budget), undefined, false);
+  dispatch(x.add(rec, x.i32(recordSize)), x.sub(budget, length));
+}
+
+function writeEnd({ x, state, rec, budget, dispatch, exit }: Frame): void {
+  const target = x.load(Op.i32Load, rec, record.immediate);
+  x.if(
+    x.eqz(target),
+    () => {
+      x.store(Op.i64Store, state, x.i64(record.immediate), stateOffset.exitAddress);
+      exit(ExitReason.link, budget);
+    },
+    undefined,
+    false,
+  );
+  dispatch(target, budget);
+}
+
+/** Engine-decision D: an edge to another linear page checks the fetch tag and the host page. */
+function writePage({ x, state, rec, budget, dispatch, exit }: Frame): void {
+  const delta = x.load(Op.i64Load32S, rec, record.displacement);
+  const page = x.add(x.load(Op.i64Load, state, stateOffset.pageBase), delta);
+  const entry = codeEntryOf(x, state, page);
+  const isThere = x.and(
+    x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
+    x.eq(
+      x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host),
+      x.load(Op.i32Load, rec, record.immediate),
+    ),
+  );
+  x.if(
+    x.eqz(isThere),
+    () => {
+      const offset = x.and(x.load(Op.i32Load16U, rec, record.position), x.i32(0xfff));
+      x.store(Op.i64Store, state, x.or(page, x.extendU(offset)), stateOffset.exitAddress);
+      exit(ExitReason.jump, budget);
+    },
+    undefined,
+    false,
+  );
+  x.store(Op.i64Store, state, page, stateOffset.pageBase);
+  x.store(Op.i32Store, state, x.load(Op.i32Load, rec, record.immediate), stateOffset.codeHost);
+  const base = x.add(x.load(Op.i64Load, state, stateOffset.instructionBase), delta);
+  x.store(Op.i64Store, state, base, stateOffset.instructionBase);
+  dispatch(x.load(Op.i32Load, rec, record.target), budget);
+}
+
+
+/**
+ * Regions are called through a table that only this module knows, and answer the record to go on with, or 0 for TypeScript: every module that
+ * imports a table copies it on V8 up to 12 (engine-decision C).
+ */
+function writeRegionGate({ x, state, rec, budget, regionTypeIndex, dispatch }: Frame): void {
+  const { code } = x;
+  const next = x.temporary(ValueType.i32);
+  x.write(next, rec);
+  x.store(Op.i32Store, state, budget, stateOffset.budget);
+  x.loop((again) => {
+    x.push(state);
+    x.push(x.read(next));
+    x.push(x.load(Op.i32Load, state, stateOffset.budget));
+    x.push(x.load(Op.i32Load, x.read(next), record.slot));
+    code.callIndirect(regionTypeIndex, 1);
+    x.write(next, x.pop(ValueType.i32));
+    x.if(x.eqz(x.read(next)), () => code.op(Op.return), undefined, false);
+    const row = x.load(Op.i32Load16U, x.read(next), record.handler);
+    again(x.eq(row, x.i32(Row.region)));
+  });
+  dispatch(x.read(next), x.load(Op.i32Load, state, stateOffset.budget));
+}
+
+/**
+ * Host address of the code page of a linear address, or -1: the present page, or what the fast TLB says. Staying in the page never asks the
+ * TLB, in any engine, so that its content does not depend on how code is executed (engine-decision E).
+ */
+export function hostOfCode(x: Expressions, state: Value, linear: Value, page: Value): Value {
+  const entry = codeEntryOf(x, state, linear);
+  const other = x.select(
+    x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
+    x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host),
+    x.i32(-1),
+  );
+  const isSame = x.eq(x.load(Op.i64Load, state, stateOffset.pageBase), page);
+  return x.select(isSame, x.load(Op.i32Load, state, stateOffset.codeHost), other);
+}
+
+/** Address, less `codeEntriesOffset`, of the entry for the code page of a linear address. */
+export function codeEntryOf(x: Expressions, state: Value, linear: Value): Value {
+  return x.add(
+    x.load(Op.i32Load, state, stateOffset.tlbBank),
+    x.and(x.wrap(x.shrU(linear, x.i64(8))), x.i32((codeEntries - 1) << 4)),
+  );
+}

@@ -1,0 +1,164 @@
+import { Fast, type TlbListener } from '@nest86/mmu';
+import {
+  bankSize,
+  codeEntries,
+  codeEntriesOffset,
+  codeEntry,
+  jumpCacheEntries,
+  jumpCacheEntry,
+  jumpCacheOffset,
+  tlbEntries,
+  tlbEntry,
+} from './fast-tlb.ts';
+
+/** No page has this tag: its low bits are not zero. */
+const noTag = -1;
+
+/**
+ * The pool of fast-TLB banks of one processor. A bank serves one key: a context of the TLB backend, a privilege, a code mode. When all are
+ * taken, the one that was chosen longest ago is emptied for the new key.
+ */
+export class FastBanks implements TlbListener {
+  private readonly keys: string[];
+  private readonly contexts: Int32Array;
+  private readonly uses: Float64Array;
+  private clock = 0;
+  private readonly words: Int32Array;
+  /** Byte address of the bank in use. */
+  current: number;
+
+  /** @param first byte address of the banks, a multiple of 16 */
+  constructor(
+    private readonly buffer: ArrayBufferLike,
+    private readonly first: number,
+    private readonly count: number,
+  ) {
+    this.words = new Int32Array(buffer, 0, (first + count * bankSize) / 4);
+    this.keys = new Array<string>(count).fill('');
+    this.contexts = new Int32Array(count).fill(-2);
+    this.uses = new Float64Array(count);
+    this.current = first;
+    this.clear();
+  }
+
+  /** Makes the bank of a key the current one. @param context of the TLB backend, -1 for none */
+  choose(context: number, key: string): number {
+    let bank = this.keys.indexOf(key);
+    if (bank < 0) {
+      bank = this.uses.indexOf(Math.min(...this.uses));
+      this.clearBank(bank);
+      this.clearJumps(bank);
+      this.keys[bank] = key;
+      this.contexts[bank] = context;
+    }
+    this.uses[bank] = ++this.clock;
+    this.current = this.first + bank * bankSize;
+    return this.current;
+  }
+
+  /** Adds a data page to the current bank. @param kinds bits of `Fast` @param host address of the page */
+  fill(low: number, high: number, kinds: number, host: number): void {
+    const { words } = this;
+    const page = low & ~0xfff;
+    const at = (this.current + ((low >>> 12) & (tlbEntries - 1)) * tlbEntry.size) >> 2;
+    words[at] = (kinds & Fast.read) !== 0 ? page : noTag;
+    words[at + 1] = (kinds & Fast.read) !== 0 ? high : noTag;
+    words[at + 2] = (kinds & Fast.write) !== 0 ? page : noTag;
+    words[at + 3] = (kinds & Fast.write) !== 0 ? high : noTag;
+    words[at + 4] = host - page;
+  }
+
+  fillCode(low: number, high: number, host: number): void {
+    const { words } = this;
+    const at = this.codeAt(this.current, low);
+    words[at] = low & ~0xfff;
+    words[at + 1] = high;
+    words[at + 2] = host;
+  }
+
+  /** Host address of a code page in the current bank, or -1. */
+  codeHost(low: number, high: number): number {
+    const { words } = this;
+    const at = this.codeAt(this.current, low);
+    return words[at] === (low & ~0xfff) && words[at + 1] === high ? words[at + 2] : -1;
+  }
+
+  /** Lets indirect branches find the record of a block in the current bank. */
+  fillJump(low: number, high: number, record: number, host: number): void {
+    const { words } = this;
+    const at = (this.current + jumpCacheOffset + (low & (jumpCacheEntries - 1)) * jumpCacheEntry.size) >> 2;
+    words[at] = low;
+    words[at + 1] = high;
+    words[at + 2] = record;
+    words[at + 3] = host;
+  }
+
+  // TlbListener.
+
+  onDrop(context: number, low: number, high: number, shift: number, global: boolean): void {
+    for (let bank = 0; bank < this.count; bank++) {
+      if (!global && this.contexts[bank] !== context) continue;
+      if (shift > 12) this.clearBank(bank);
+      else this.dropPage(this.first + bank * bankSize, low, high);
+    }
+  }
+
+  onFlush(context: number): void {
+    for (let bank = 0; bank < this.count; bank++)
+      if (this.contexts[bank] === context) this.clearBank(bank);
+  }
+
+  /** Empties all banks, jump caches included: after records have gone. */
+  clear(): void {
+    for (let bank = 0; bank < this.count; bank++) {
+      this.clearBank(bank);
+      this.clearJumps(bank);
+    }
+  }
+
+  /** Forgets translations of all banks. */
+  clearTranslations(): void {
+    for (let bank = 0; bank < this.count; bank++) this.clearBank(bank);
+  }
+
+  /** Writes to the pages at these host addresses must come through the slow path from now on. */
+  protect(host: number, pages: number): void {
+    const { words } = this;
+    const end = host + pages * 4096;
+    for (let bank = 0; bank < this.count; bank++) {
+      if (this.uses[bank] === 0) continue;
+      const start = (this.first + bank * bankSize) >> 2;
+      for (let at = start; at < start + tlbEntries * 8; at += 8) {
+        if (words[at + 2] === noTag) continue;
+        const page = (words[at + 2] + words[at + 4]) >>> 0;
+        if (page < host || page >= end) continue;
+        words[at + 2] = noTag;
+        words[at + 3] = noTag;
+      }
+    }
+  }
+
+  private dropPage(bank: number, low: number, high: number): void {
+    const { words } = this;
+    const page = low & ~0xfff;
+    const at = (bank + ((low >>> 12) & (tlbEntries - 1)) * tlbEntry.size) >> 2;
+    const isRead = words[at] === page && words[at + 1] === high;
+    if (isRead || (words[at + 2] === page && words[at + 3] === high)) words.fill(noTag, at, at + 4);
+    const code = this.codeAt(bank, low);
+    if (words[code] === page && words[code + 1] === high) words.fill(noTag, code, code + 2);
+  }
+
+  private codeAt(bank: number, low: number): number {
+    return (bank + codeEntriesOffset + ((low >>> 12) & (codeEntries - 1)) * codeEntry.size) >> 2;
+  }
+
+  private clearBank(bank: number): void {
+    const start = this.first + bank * bankSize;
+    new Uint8Array(this.buffer, start, codeEntriesOffset + codeEntries * codeEntry.size).fill(0xff);
+  }
+
+  private clearJumps(bank: number): void {
+    const start = this.first + bank * bankSize + jumpCacheOffset;
+    new Uint8Array(this.buffer, start, jumpCacheEntries * jumpCacheEntry.size).fill(0xff);
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * The fast TLB: a direct-mapped cache of the TLB backend in linear memory, which generated code asks before each access. Tags are linear page
+ * addresses, all ones where an access must take the slow path; `addend` brings a linear address to its host address. A bank belongs to one
+ * context, privilege and code mode. It holds entries for data, entries for code, and the jump cache of that context.
+ */
+export const tlbEntry = { readTag: 0, writeTag: 8, addend: 16, size: 32 } as const;
+export const tlbEntries = 1024;
+
+/** Pages that may be fetched from. `host` is the host address of the page. */
+export const codeEntry = { tag: 0, host: 8, size: 16 } as const;
+export const codeEntries = 512;
+/** From a bank's first byte. */
+export const codeEntriesOffset = 32768;
+
+/** Records of targets of indirect branches, by linear address; good while their page lies at the host address `host`. */
+export const jumpCacheEntry = { tag: 0, record: 8, host: 12, size: 16 } as const;
+export const jumpCacheEntries = 1024;
+/** From a bank's first byte. */
+export const jumpCacheOffset = 40960;
+export const bankSize = 57344;
+
+/** What generated code asks of the slow path: bits of the `what` of an access. Bits 7:0 are the number of bytes. */
+export const AccessRequest = {
+  write: 0x100,
+  /** The bytes are read too. */
+  modify: 0x200,
+  /** In SS, or implied by a stack operation: #SS instead of #GP. */
+  stack: 0x400,
+  /** Not an access: the segment forbids it. */
+  segmentFault: 0x800,
+  /** Not an access: bytes that must be aligned are not (#GP(0) in vectors, #AC in others). */
+  misalignedVector: 0x1000,
+  misaligned: 0x2000,
+  /** Scratch slot, 0 to 3. */
+  slotShift: 16,
+} as const;

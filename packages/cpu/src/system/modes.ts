@@ -1,0 +1,42 @@
+import { Cr0, Efer } from '@nest86/mmu';
+import type { SystemUnit } from './unit.ts';
+
+/** Bits of RFLAGS that transfers look at or change (SDM vol. 1, 3.4.3; vol. 3, 2.3). */
+export const Flag = {
+  zero: 1 << 6,
+  trap: 1 << 8,
+  interrupt: 1 << 9,
+  /** I/O privilege level, two bits. */
+  ioPrivilege: 3 << 12,
+  nestedTask: 1 << 14,
+  resume: 1 << 16,
+  virtual8086: 1 << 17,
+  alignment: 1 << 18,
+  virtualInterrupt: 1 << 19,
+  virtualInterruptPending: 1 << 20,
+} as const;
+
+/** CR0.PE is 0: real-address mode. */
+export function inRealMode(unit: SystemUnit): boolean {
+  return (unit.context.cr0 & Cr0.pe) === 0;
+}
+
+/** EFLAGS.VM; it can only be 1 where CR0.PE is. */
+export function inVirtual8086Mode(unit: SystemUnit): boolean {
+  return (unit.state.get('systemFlags') & Flag.virtual8086) !== 0;
+}
+
+/** Selectors are paragraph numbers: real-address and virtual-8086 mode. */
+export function hasParagraphSelectors(unit: SystemUnit): boolean {
+  return inRealMode(unit) || inVirtual8086Mode(unit);
+}
+
+/** EFER.LMA: 64-bit or compatibility mode. */
+export function inLongMode(unit: SystemUnit): boolean {
+  return (unit.context.efer & Efer.lma) !== 0;
+}
+
+/** IOPL, 0 to 3. */
+export function ioPrivilegeLevel(unit: SystemUnit): number {
+  return (unit.state.get('systemFlags') >>> 12) & 3;
+}

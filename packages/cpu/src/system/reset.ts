@@ -1,0 +1,56 @@
+import type { PagingContext } from '@nest86/mmu';
+import { Activity, Segment } from '../state/layout.ts';
+import type { VcpuState } from '../state/vcpu-state.ts';
+
+/** A segment as descriptor caches hold it. */
+export interface SegmentCache {
+  readonly selector: number;
+  /** Linear address, 32 bits. */
+  readonly base: number;
+  /** Bytes, scaled by G, unsigned. */
+  readonly limit: number;
+  /** As `segmentAttributes` in the state's layout. */
+  readonly attributes: number;
+}
+
+/** Writes the cache of an expand-up segment, and what is derived from it. Descriptor loads use the same fields. */
+export function setSegmentCache(state: VcpuState, segment: number, cache: SegmentCache): void {
+  const { selector, base, limit, attributes } = cache;
+  const isCode = (attributes & 0x18) === 0x18;
+  const isReadable = !isCode || (attributes & 2) !== 0;
+  state.set('segmentSelector', selector, segment);
+  state.setPair('segmentBase', base, 0, segment);
+  state.set('segmentLimit', limit, segment);
+  state.set('segmentFirst', 0, segment);
+  state.set('segmentLast', limit, segment);
+  state.set('segmentRights', (isReadable ? 1 : 0) | (!isCode && (attributes & 2) !== 0 ? 2 : 0), segment);
+  state.set('segmentAttributes', attributes, segment);
+}
+
+/** The state after RESET (SDM vol. 3, table 10-1): real mode at F000:FFF0 with CS's base at FFFF0000h. */
+export function resetState(state: VcpuState, context: PagingContext, signature: number): void {
+  state.bytes.fill(0);
+  state.flags = 2;
+  state.setPair('gpr', signature, 0, 2);
+  for (const segment of [Segment.es, Segment.ss, Segment.ds, Segment.fs, Segment.gs])
+    setSegmentCache(state, segment, { selector: 0, base: 0, limit: 0xffff, attributes: 0x93 });
+  const base = 0xffff0000 | 0;
+  setSegmentCache(state, Segment.cs, { selector: 0xf000, base, limit: 0xffff, attributes: 0x9b });
+  // Real mode writes and reads through CS alike.
+  state.set('segmentRights', 3, Segment.cs);
+  setSegmentCache(state, Segment.ldtr, { selector: 0, base: 0, limit: 0xffff, attributes: 0x82 });
+  setSegmentCache(state, Segment.tr, { selector: 0, base: 0, limit: 0xffff, attributes: 0x8b });
+  for (const table of [0, 1]) state.set('tableLimit', 0xffff, table);
+  state.setPair('rip', 0xfff0, 0);
+  state.set('mxcsr', 0x1f80);
+  state.set('x87Control', 0x40);
+  state.setPair('xcr0', 1, 0);
+  state.setPair('pat', 0x00070406, 0x00070406);
+  state.setPair('debug', 0xffff0ff0 | 0, 0, 6);
+  state.setPair('debug', 0x400, 0, 7);
+  state.setPair('apicBase', 0xfee00900 | 0, 0);
+  state.setPair('miscEnable', 1, 0);
+  state.set('smbase', 0x30000);
+  state.set('activity', Activity.running);
+  context.set({ cr0: 0x60000010, cr3: 0, cr4: 0, efer: 0, pkru: 0, pkrs: 0, ac: false });
+}

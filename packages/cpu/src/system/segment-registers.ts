@@ -1,0 +1,130 @@
+import { Segment } from '../state/layout.ts';
+import { attributeBig, attributePresent, attributeUnusable, type Descriptor } from './descriptors.ts';
+import type { SystemUnit } from './unit.ts';
+
+/*
+ * The cached parts of segment registers (SDM vol. 3, 3.4.3). Writing one also writes what the engine checks an access by: first and last
+ * offset, and rights. 64-bit code ignores these, and the bases but for FS and GS.
+ */
+
+/** Data segment, present, writable, accessed: what real-address mode makes of every segment. @see SDM vol. 3, 9.9.2 */
+const realAttributes = 0x93;
+/** The same at DPL 3 (SDM vol. 3, 20.1.1: CPL is 3 in virtual-8086 mode). */
+const virtual8086Attributes = 0xf3;
+
+/** Writes all of a segment register. @param limit in bytes, scaled @param attributes as the state's `segmentAttributes` */
+export function writeSegment(
+  unit: SystemUnit,
+  segment: number,
+  selector: number,
+  baseLow: number,
+  baseHigh: number,
+  limit: number,
+  attributes: number,
+): void {
+  const { state } = unit;
+  state.set('segmentSelector', selector & 0xffff, segment);
+  state.setPair('segmentBase', baseLow, baseHigh, segment);
+  state.set('segmentLimit', limit, segment);
+  state.set('segmentAttributes', attributes, segment);
+  deriveSegment(unit, segment);
+}
+
+/**
+ * Brings `segmentFirst`, `segmentLast` and `segmentRights` up to date with limit and attributes (SDM vol. 3, 3.4.5.1 and 5.3), after these
+ * were written by other means: a loader, a snapshot, a VM transition.
+ */
+export function deriveSegment(unit: SystemUnit, segment: number): void {
+  const { state } = unit;
+  const limit = state.get('segmentLimit', segment);
+  const attributes = state.get('segmentAttributes', segment);
+  let first = 0;
+  let last = limit;
+  let rights = 0;
+  const isUsable =
+    (attributes & attributeUnusable) === 0 &&
+    (attributes & attributePresent) !== 0 &&
+    (attributes & 0x10) !== 0;
+  if (!isUsable) {
+    first = -1;
+    last = 0;
+  } else if ((attributes & 8) !== 0) {
+    rights = (attributes & 2) >> 1;
+  } else {
+    rights = 1 | (attributes & 2);
+    // Expand-down: the offsets above the limit, up to 64 KiB or 4 GiB by B.
+    if ((attributes & 4) !== 0) {
+      last = (attributes & attributeBig) !== 0 ? -1 : 0xffff;
+      first = (limit + 1) | 0;
+      if (limit >>> 0 >= last >>> 0) {
+        first = -1;
+        last = 0;
+      }
+    }
+  }
+  state.set('segmentFirst', first, segment);
+  state.set('segmentLast', last, segment);
+  state.set('segmentRights', rights, segment);
+  unit.segmentsChanged();
+}
+
+/** Loads a segment register from its descriptor, which has been checked. */
+export function writeFromDescriptor(
+  unit: SystemUnit,
+  segment: number,
+  selector: number,
+  descriptor: Descriptor,
+): void {
+  const { base, upper, limit, attributes } = descriptor;
+  writeSegment(unit, segment, selector, base, upper, limit, attributes);
+}
+
+/** Loads a null selector into a data segment register or LDTR: no access is possible. Base is 0, as on Intel and on AMD since Zen 3. */
+export function writeNullSegment(unit: SystemUnit, segment: number, selector: number): void {
+  // The limit stays: real-address mode, if it comes next, goes on with it.
+  const limit = unit.state.get('segmentLimit', segment);
+  writeSegment(unit, segment, selector, 0, 0, limit, attributeUnusable);
+}
+
+/** SS with a null selector, as 64-bit code may have it: unusable but for its DPL, which is the CPL. */
+export function writeNullStack(unit: SystemUnit, selector: number, privilege: number): void {
+  writeSegment(unit, Segment.ss, selector, 0, 0, -1, attributeUnusable | (privilege << 5));
+}
+
+/**
+ * Loads a data or stack segment in real-address mode. Limit and B stay as they were, which programs rely on ("unreal mode").
+ */
+export function writeRealSegment(unit: SystemUnit, segment: number, selector: number): void {
+  const { state } = unit;
+  const kept = state.get('segmentAttributes', segment) & 0xd000;
+  const limit = state.get('segmentLimit', segment);
+  writeSegment(unit, segment, selector, (selector & 0xffff) << 4, 0, limit, realAttributes | kept);
+}
+
+/** Loads CS in real-address mode: a far JMP there makes the code segment a 16-bit one, and leaves its limit (SDM vol. 3, 9.9.2). */
+export function writeRealCode(unit: SystemUnit, selector: number): void {
+  const limit = unit.state.get('segmentLimit', Segment.cs);
+  writeSegment(unit, Segment.cs, selector, (selector & 0xffff) << 4, 0, limit, realAttributes);
+}
+
+/** Loads any segment in virtual-8086 mode. */
+export function writeVirtual8086Segment(unit: SystemUnit, segment: number, selector: number): void {
+  writeSegment(unit, segment, selector, (selector & 0xffff) << 4, 0, 0xffff, virtual8086Attributes);
+}
+
+/**
+ * After a return to an outer level: data segments that it may not use are made null (SDM vol. 2, RET and IRET, "segment … points to data or
+ * non-conforming code segment and CPL > DPL").
+ */
+export function dropInnerSegments(unit: SystemUnit, privilege: number): void {
+  const { state } = unit;
+  for (const segment of dataSegments) {
+    const attributes = state.get('segmentAttributes', segment);
+    const isConforming = (attributes & 0x1c) === 0x1c;
+    // Null selectors 1 to 3 become 0 (seen on the host, an EPYC); the base, which an MSR may have set, stays.
+    if ((attributes & attributeUnusable) !== 0) state.set('segmentSelector', 0, segment);
+    else if (!isConforming && ((attributes >> 5) & 3) < privilege) writeNullSegment(unit, segment, 0);
+  }
+}
+
+const dataSegments = [Segment.es, Segment.ds, Segment.fs, Segment.gs] as const;

@@ -1,0 +1,16 @@
+import type { Options } from 'tsup';
+
+const options: Options = {
+  entry: { index: 'src/index.ts' },
+  format: 'esm',
+  target: 'es2022',
+  platform: 'neutral',
+  dts: true,
+  clean: true,
+  treeshake: true,
+  sourcemap: false,
+  // Readable output; users' bundlers minify.
+  minify: false,
+};
+
+export default options;
