@@ -81,7 +81,7 @@ const codeAddress = 0x1000;
 /** UD2 */
 const end = [0x0f, 0x0b];
 
-describe('[ISA] decimal instructions do what the host does in compatibility mode', () => {
+describe('decimal instructions do what the host does in compatibility mode', () => {
   test.each(subjects.map((subject) => [subject.name, subject] as const))('%s', (_, subject) => {
     const bare = compatibility();
     const { state } = bare.processor;

@@ -141,6 +141,16 @@ describe('self-modifying code', () => {
     expect(Number(cpu.register(0))).toBe(expected >>> 0);
   });
 
+  test('a jump to a block that was changed counts nothing twice', () => {
+    // call 20; inc byte [rip+15h] (changes the block at 20); jmp 0 · 20: mov al, 1; ret
+    const cpu = start([0xe8, 0x1b, 0, 0, 0, 0xfe, 0x05, 0x16, 0, 0, 0, 0xeb, 0xf3]);
+    cpu.ram.set([0xb0, 0x01, 0xc3], 0x1020);
+    cpu.processor.run(501);
+    expect(cpu.rip).toBe(0x1020n);
+    expect(cpu.register(0)).toBe(100n);
+    expect(cpu.processor.exits[4]).toBeGreaterThan(10);
+  });
+
   test('data written by a device is seen as code', () => {
     const cpu = start([0xff, 0xc0, 0xeb, 0xfc], { heat: 10 });
     cpu.processor.run(1000);

@@ -227,6 +227,8 @@ describe('call gates (SDM vol. 3, 5.8)', () => {
       stack3,
       Selector.userData,
     ]);
+    expect(machine.accessByte(Selector.data)).toBe(0x93);
+    expect(machine.accessByte(Selector.code)).toBe(0x9b);
     // RET 12 releases them on both stacks, and takes the inner segments away.
     machine.segment(gs, Selector.data, 0, -1, 0xc093);
     expect(machine.run('ca0c00')).toBe('');

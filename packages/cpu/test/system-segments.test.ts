@@ -357,6 +357,16 @@ describe('LAR, LSL, VERR, VERW', () => {
     }
   });
 
+  test('RPL counts as CPL does', () => {
+    const machine = new TransferMachine().protected();
+    for (const code of ['0f02c3', '0f03c3', '0f00e3', '0f00eb'])
+      for (const rpl of [0, 1]) {
+        machine.setRegister(3, Selector.data | rpl);
+        machine.run(code);
+        expect(machine.flags & 0x40).toBe(rpl === 0 ? 0x40 : 0);
+      }
+  });
+
   test('#UD where selectors are paragraphs', () => {
     for (const code of ['0f02c3', '0f03c3', '0f00e3', '0f00eb', '63d8', '0f00c0', '0f00c8']) {
       expect(new TransferMachine().real().run(code)).toBe('6');

@@ -233,6 +233,20 @@ describe('what stops a task switch (SDM vol. 3, table 7-1)', () => {
   });
 });
 
+test('an old TSS of which a part is missing is not written at all', () => {
+  const machine = prepare('call');
+  // EIP to ESP lie below C000h, which is not mapped.
+  machine.segment(tr, Selector.tss, 0xbfc0, 0x67, 0x8b);
+  machine.words(0xbfe0, 0x7777_7777);
+  for (let i = 0; i < 512; i++) machine.words(0x10_4000 + 4 * i, i === 0xc ? 0 : (i << 12) | 3);
+  machine.words(0x10_5000, 0x10_4003);
+  machine.context.set({ cr0: 0x80010001 | 0, cr3: 0x10_5000 });
+  machine.mmu.enter(machine.context);
+  expect(run(machine, 'call')).toBe('14(2)');
+  expect(machine.faultAddress).toBe(0xc000n);
+  expect(machine.read(0xbfe0, 1)).toEqual([0x7777_7777]);
+});
+
 describe('exceptions of the new task (SDM vol. 3, table 7-1, conditions 5 to 18)', () => {
   const { code, data, userCode, userData, conforming } = Selector;
   const absent = 0x90;

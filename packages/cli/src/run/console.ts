@@ -5,6 +5,7 @@ export class Console {
   hasSeen = false;
   private pending = '';
   private tail = '';
+  private waiting: void | Promise<void> = undefined;
 
   /** @param expected text to watch for */
   constructor(
@@ -12,20 +13,28 @@ export class Console {
     private readonly expected: string | undefined,
   ) {}
 
+  /** Lines are handed over as they end, so that whoever reads knows when. */
   write(byte: number): void {
     const letter = String.fromCharCode(byte);
     this.pending += letter;
     const { expected } = this;
-    if (expected === undefined || this.hasSeen) return;
-    this.tail = (this.tail + letter).slice(-expected.length);
-    if (this.tail === expected) this.hasSeen = true;
+    if (expected !== undefined && !this.hasSeen) {
+      this.tail = (this.tail + letter).slice(-expected.length);
+      this.hasSeen = this.tail === expected;
+    }
+    if (letter === '\n' || this.pending.length >= 4096) this.hand();
   }
 
-  /** Hands over what has come since. */
+  /** Hands over the rest, and waits for a reader that is behind. */
   async flush(): Promise<void> {
+    this.hand();
+    await this.waiting;
+  }
+
+  private hand(): void {
     if (this.pending === '') return;
     const text = this.pending;
     this.pending = '';
-    await this.output.write(text);
+    this.waiting = this.output.write(text);
   }
 }

@@ -98,6 +98,11 @@ export class CodeCache {
     return this.blockOfRecord[(rec - this.first) / recordSize] === rec;
   }
 
+  /** Whether a record is the first of a block, before its instructions. */
+  isHeader(rec: number): boolean {
+    return this.blockOfRecord[(rec - this.first) / recordSize] === rec;
+  }
+
   /** Instructions of the record's block from this record on, itself included. */
   remaining(rec: number): number {
     const header = this.blockOfRecord[(rec - this.first) / recordSize];

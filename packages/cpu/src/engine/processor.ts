@@ -366,7 +366,8 @@ export class Processor implements SystemUnit {
         this.raiseFromState();
         break;
       case ExitReason.stale:
-        this.retired -= engine.code.remaining(rec);
+        // Of a block that was not begun nothing has been counted.
+        if (!this.isHeader(rec)) this.retired -= engine.code.remaining(rec);
         this.setRip(rec);
         break;
       case ExitReason.service:

@@ -127,7 +127,7 @@ const crc32: Definition = (op) => {
 };
 
 /** The bytes of a value of 16, 32 or 64 bits in the opposite order. */
-export function swapBytes(op: Operation, bits: number, value: Value): Value {
+function swapBytes(op: Operation, bits: number, value: Value): Value {
   const { x } = op;
   if (bits === 16) return x.or(x.shl(x.and(value, x.i32(0xff)), x.i32(8)), x.shrU(value, x.i32(8)));
   if (bits === 32) {

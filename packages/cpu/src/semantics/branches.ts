@@ -3,7 +3,8 @@ import { Segment } from '../state/layout.ts';
 import type { Definition, Family, Operation } from './operation.ts';
 import { movedPointer } from './stack.ts';
 
-const conditionNames = [
+/** Ends of the mnemonics of Jcc, SETcc, CMOVcc in the order of their encoding (SDM vol. 1, appendix B). */
+export const conditionNames: readonly string[] = [
   'O',
   'NO',
   'B',

@@ -1,4 +1,5 @@
 import type { Value } from '@nest86/wasm';
+import { conditionNames } from './branches.ts';
 import { signExtend } from './flags.ts';
 import type { Definition, Family, Operation } from './operation.ts';
 
@@ -27,25 +28,6 @@ function signToData(bits: 16 | 32 | 64): Definition {
     op.writeRegister(2, bits, bits === 64 ? sign : op.x.wrap(sign));
   };
 }
-
-const conditionNames = [
-  'O',
-  'NO',
-  'B',
-  'AE',
-  'E',
-  'NE',
-  'BE',
-  'A',
-  'S',
-  'NS',
-  'P',
-  'NP',
-  'L',
-  'GE',
-  'LE',
-  'G',
-];
 
 const setOnCondition: Definition = (op) => op.write(0, op.condition(op.conditionCode()));
 

@@ -23,8 +23,8 @@ import {
 } from './encodings.ts';
 import {
   type Batch,
-  codeAddress,
   type CodeSize,
+  codeAddress,
   codeSize,
   directionFlag,
   type HostCase,
@@ -110,6 +110,8 @@ export class CaseGenerator {
     if (mnemonic === 'RESERVEDNOP' && instruction.opcode === 0x0d) return undefined;
     // AMD's processors read 32 bits for a 16-bit MOVSXD, Intel's manual says 16.
     if (mnemonic === 'MOVSXD' && instruction.operandSize === 16) return undefined;
+    // In 32-bit code Intel's manual ignores VEX.W here; AMD's processors raise #UD.
+    if (this.mode === 32 && instruction.w === 1 && /^VP(EXTR|INSR)D$/.test(mnemonic)) return undefined;
     // CALL RSP would push into the code.
     if (isBranch && instruction.modrm >= 0xc0 && instruction.rm === rsp) return undefined;
     const state = stateOf(new Uint8Array(stateBytes));
@@ -321,7 +323,9 @@ export class CaseGenerator {
   /** In the scratch memory, seldom at its edges; the upper half of 32-bit addresses does not matter. */
   private looseAddress(): bigint {
     const address = BigInt(this.stackAddress(this.random()));
-    return this.instruction.addressSize === 32 && this.mode === 64 ? address | (BigInt(this.random()) << 32n) : address;
+    return this.instruction.addressSize === 32 && this.mode === 64
+      ? address | (BigInt(this.random()) << 32n)
+      : address;
   }
 
   /** Small elements, so that gathers stay in the scratch memory. */

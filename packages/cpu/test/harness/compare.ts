@@ -2,6 +2,7 @@ import { decode, Instruction } from '@nest86/decoder';
 import { formatIntel } from '@nest86/decoder/intel';
 import { hostDecoders } from './encodings.ts';
 import { directionFlag, type HostCase, type Outcome, scratchAddress, stateAt } from './host-state.ts';
+import { forgiveLastPlace } from './last-place.ts';
 
 export interface CompareOptions {
   /** Also compare flags that the manual calls undefined. */
@@ -14,7 +15,7 @@ const errorBits = 0b11011;
 
 /** What differs between an outcome and the host's, or an empty string. */
 export function difference(
-  { before, definedFlags }: HostCase,
+  { before, definedFlags, mnemonic }: HostCase,
   ours: Outcome,
   host: Outcome,
   { undefinedFlags = false }: CompareOptions = {},
@@ -30,6 +31,7 @@ export function difference(
   const found: string[] = [];
   const a = ours.state.view;
   const b = host.state.view;
+  forgiveLastPlace(mnemonic, a, b);
   for (let number = 0; number < 16; number++) {
     const at = 8 * number;
     if (

@@ -13,6 +13,7 @@ import { extract, roundToIntegral, scale } from '../../library/float80/scaling.t
 import { cosine, sine, sineAndCosine, tangent } from '../../library/float80/trigonometry.ts';
 import { stateOffset } from '../../state/layout.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
+import { type FastOperation, fastDifference, fastProduct, fastSum } from './fast.ts';
 import { readInteger } from './loads.ts';
 import {
   blocksRegister,
@@ -101,8 +102,18 @@ class Result {
   }
 }
 
+interface Ways {
+  readonly codes?: Codes;
+  /** A way for usual operands. */
+  readonly fast?: FastOperation | undefined;
+}
+
 /** Two registers to one: (state, first i, second i, target i, pops 0 or 1). */
-function ofRegisters(name: string, compute: LibraryFunction, codes: Codes = onlyC1): LibraryFunction {
+function ofRegisters(
+  name: string,
+  compute: LibraryFunction,
+  { codes = onlyC1, fast }: Ways = {},
+): LibraryFunction {
   return {
     name: `x87.${name}`,
     parameters: [ValueType.i32, ValueType.i32, ValueType.i32, ValueType.i32, ValueType.i32],
@@ -111,21 +122,42 @@ function ofRegisters(name: string, compute: LibraryFunction, codes: Codes = only
       const stack = new RegisterStack(x, state);
       const a = x.copy(stack.physical(first));
       const b = x.copy(stack.physical(second));
-      const result = new Result(stack);
-      x.if(
-        x.and(stack.isFull(a), stack.isFull(b)),
-        () => result.compute(call, compute, [stack.read(a), stack.read(b)]),
-        () => result.invalidate(stackUnderflow),
-        true,
-      );
-      result.finish(x.copy(stack.physical(target)), codes, x.copy(pops));
+      const to = x.copy(stack.physical(target));
+      const popped = x.copy(pops);
+      const areFull = x.copy(x.and(stack.isFull(a), stack.isFull(b)));
+      const operands = [stack.read(a), stack.read(b)];
+      x.block((end) => {
+        if (fast !== undefined) {
+          x.block((leave) => {
+            leave(x.eqz(areFull));
+            const { flags, ...value } = fast(stack, operands[0], operands[1], leave);
+            stack.write(to, value);
+            stack.setTags(x.and(stack.tags, x.xor(x.shl(popped, stack.physical('top')), x.i32(-1))));
+            stack.setMaskedStatus(flags, popped);
+            end();
+          });
+        }
+        const result = new Result(stack);
+        x.if(
+          areFull,
+          () => result.compute(call, compute, operands),
+          () => result.invalidate(stackUnderflow),
+          true,
+        );
+        result.finish(to, codes, popped);
+      });
       return undefined;
     },
   };
 }
 
 /** ST(0) and an operand from memory: (state, significand, signExponent). @param isReversed the operand comes first */
-function ofMemory(name: string, compute: LibraryFunction, isReversed: boolean): LibraryFunction {
+function ofMemory(
+  name: string,
+  compute: LibraryFunction,
+  isReversed: boolean,
+  fast?: FastOperation,
+): LibraryFunction {
   return {
     name: `x87.${name}Memory`,
     parameters: pairParameters,
@@ -133,18 +165,29 @@ function ofMemory(name: string, compute: LibraryFunction, isReversed: boolean): 
     build: (x, [state, significand, signExponent], call) => {
       const stack = new RegisterStack(x, state);
       const top = x.copy(stack.physical('top'));
-      const result = new Result(stack);
-      x.if(
-        stack.isFull(top),
-        () => {
-          const operand = { significand, signExponent };
-          const own = stack.read(top);
-          result.compute(call, compute, isReversed ? [operand, own] : [own, operand]);
-        },
-        () => result.invalidate(stackUnderflow),
-        true,
-      );
-      result.finish(top, onlyC1);
+      const isFull = x.copy(stack.isFull(top));
+      const operand = { significand: x.copy(significand), signExponent: x.copy(signExponent) };
+      const own = stack.read(top);
+      const operands = isReversed ? [operand, own] : [own, operand];
+      x.block((end) => {
+        if (fast !== undefined) {
+          x.block((leave) => {
+            leave(x.eqz(isFull));
+            const { flags, ...value } = fast(stack, operands[0], operands[1], leave);
+            stack.write(top, value);
+            stack.setMaskedStatus(flags);
+            end();
+          });
+        }
+        const result = new Result(stack);
+        x.if(
+          isFull,
+          () => result.compute(call, compute, operands),
+          () => result.invalidate(stackUnderflow),
+          true,
+        );
+        result.finish(top, onlyC1);
+      });
       return undefined;
     },
   };
@@ -239,17 +282,21 @@ interface Arithmetic {
   readonly isReversed: boolean;
 }
 
-function arithmeticOf(name: string, compute: LibraryFunction): [plain: Arithmetic, reversed: Arithmetic] {
-  const registers = ofRegisters(name, compute);
+function arithmeticOf(
+  name: string,
+  compute: LibraryFunction,
+  fast?: FastOperation,
+): [plain: Arithmetic, reversed: Arithmetic] {
+  const registers = ofRegisters(name, compute, { fast });
   return [
-    { registers, memory: ofMemory(name, compute, false), isReversed: false },
-    { registers, memory: ofMemory(`${name}Reversed`, compute, true), isReversed: true },
+    { registers, memory: ofMemory(name, compute, false, fast), isReversed: false },
+    { registers, memory: ofMemory(`${name}Reversed`, compute, true, fast), isReversed: true },
   ];
 }
 
-const [addition] = arithmeticOf('add', add);
-const [multiplication] = arithmeticOf('multiply', mul);
-const [subtraction, reversedSubtraction] = arithmeticOf('subtract', sub);
+const [addition] = arithmeticOf('add', add, fastSum);
+const [multiplication] = arithmeticOf('multiply', mul, fastProduct);
+const [subtraction, reversedSubtraction] = arithmeticOf('subtract', sub, fastDifference);
 const [division, reversedDivision] = arithmeticOf('divide', div);
 
 /** A floating-point operand in memory, for operations. */
@@ -340,8 +387,8 @@ export const calculations: Family = {
     FRNDINT: implied(ofTop('roundToIntegral', roundToIntegral)),
     FSCALE: implied(ofRegisters('scale', scale), intoTop),
     FXTRACT: implied(toTwo('extract', extract)),
-    FPREM: implied(ofRegisters('remainder', remainderTruncated, quotientBits), intoTop),
-    FPREM1: implied(ofRegisters('nearestRemainder', remainderNearest, quotientBits), intoTop),
+    FPREM: implied(ofRegisters('remainder', remainderTruncated, { codes: quotientBits }), intoTop),
+    FPREM1: implied(ofRegisters('nearestRemainder', remainderNearest, { codes: quotientBits }), intoTop),
     F2XM1: implied(ofTop('exponential', exponential)),
     FYL2X: implied(ofRegisters('logarithm', logarithmProduct), intoNext),
     FYL2XP1: implied(ofRegisters('logarithmPlusOne', logarithmPlusOneProduct), intoNext),

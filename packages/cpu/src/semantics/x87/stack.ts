@@ -168,6 +168,19 @@ export class RegisterStack {
     x.store(Op.i32Store, this.state, x.or(status, summary), stateOffset.x87Status);
   }
 
+  /** The same if what is raised is masked, and C1 alone is replaced. */
+  setMaskedStatus(flags: Value, move?: Value): void {
+    const { x } = this;
+    let status = this.status;
+    if (move !== undefined) {
+      // TOP counts modulo 8: what is carried out of it goes to C3.
+      const moved = x.xor(x.add(status, x.shl(move, x.i32(11))), status);
+      status = x.xor(status, x.and(moved, x.i32(Status.top)));
+    }
+    const kept = x.and(status, x.i32(~Status.c1));
+    x.store(Op.i32Store, this.state, x.or(kept, flags), stateOffset.x87Status);
+  }
+
   clearFloatFlags(): void {
     this.x.store(Op.i32Store, this.state, this.x.i32(0), stateOffset.floatFlags);
   }
