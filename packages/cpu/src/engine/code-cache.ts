@@ -93,12 +93,7 @@ export class CodeCache {
     return this.blocks.get(this.blockOfRecord[(rec - this.first) / recordSize]);
   }
 
-  /** Whether a record begins a block: also one that was not kept. */
-  isHeader(rec: number): boolean {
-    return this.blockOfRecord[(rec - this.first) / recordSize] === rec;
-  }
-
-  /** Whether a record is the first of a block, before its instructions. */
+  /** Whether a record begins a block, one that was not kept included. */
   isHeader(rec: number): boolean {
     return this.blockOfRecord[(rec - this.first) / recordSize] === rec;
   }
@@ -124,8 +119,9 @@ export class CodeCache {
     codeRoom: number,
   ): Block | typeof fetchFault | typeof limitFault | typeof cacheFull {
     const { view, translator } = this;
-    if (this.next + (maximumBlock + 4) * recordSize > this.end) {
+    if (this.next + (maximumBlock + 4) * recordSize > this.end || this.handlers.isFull) {
       this.flush();
+      if (this.handlers.isFull) this.handlers.reset();
       return cacheFull;
     }
     const isKept = most >= maximumBlock;

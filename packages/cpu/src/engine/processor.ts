@@ -7,6 +7,7 @@ import {
   RegisterClass,
   registerClass,
 } from '@nest86/decoder';
+import { ControlFlow, controlFlow } from '@nest86/decoder/info';
 import { Access, Fault, Fast, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
 import { FastBanks } from '../memory/fast-banks.ts';
 import { ProcessorMemory } from '../memory/processor-memory.ts';
@@ -14,7 +15,7 @@ import type { CodeMode } from '../records/code-mode.ts';
 import { ExitReason, Row, record } from '../records/layout.ts';
 import { nameOf } from '../records/translate.ts';
 import { Exception } from '../semantics/operation.ts';
-import { Activity, Segment, stateSize } from '../state/layout.ts';
+import { Activity, Segment, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
 import { Breakpoints } from '../system/breakpoints.ts';
 import { unavailable } from '../system/availability.ts';
@@ -167,6 +168,7 @@ export class Processor implements SystemUnit {
   /** All records have gone. */
   codeFlushed(): void {
     this.banks.clear();
+    this.forgetReturns();
   }
 
   /** The physical address map changed. */
@@ -506,39 +508,63 @@ export class Processor implements SystemUnit {
     // As a distance from 2^32 times the high half: exact, since both are far below 2^53.
     let target = (baseLow >>> 0) + offset + length;
     let bits = this.mode.bits as number;
+    let isCall = false;
     if (!isEnd && field === record.immediate) {
       this.ripLow = (baseLow + offset) | 0;
       this.ripHigh = baseHigh;
       this.decodeAtRip();
       target += this.instruction.immediate;
+      isCall = controlFlow(this.instruction.encoding) === ControlFlow.call;
       bits = this.instruction.operandSize;
     }
     this.ripLow = bits === 16 ? target & 0xffff : target | 0;
     this.ripHigh = bits === 64 ? (baseHigh + Math.floor(target / 2 ** 32)) | 0 : 0;
     const source = engine.code.blockOf(rec);
-    if (source === undefined || !source.isValid || source.secondPage >= 0 || this.retired >= stayEnd) return;
+    if (source === undefined || !source.isValid || this.retired >= stayEnd) return;
     if (!this.is64() && this.ripLow >>> 0 > this.mode.codeLimit) return;
     if (this.is64() && !this.isCanonical(this.ripHigh)) return;
+    if (isCall) this.linkReturn(rec, source, offset + length);
     const fromLow = this.pageLow;
     const fromHigh = this.pageHigh;
     const flushes = engine.code.flushes;
     const block = this.blockAt(this.ripLow, this.ripHigh, maximumBlock);
-    if (block === undefined || !block.isValid || block.secondPage >= 0 || engine.code.flushes !== flushes) return;
+    if (block === undefined || !block.isValid || engine.code.flushes !== flushes) return;
     if (engine.code.blockOf(block.record) !== block || !source.isValid) return;
-    if (this.pageLow === fromLow && this.pageHigh === fromHigh) {
-      view.setInt32(rec + field, block.record, true);
-      return;
+    let link = block.record;
+    if (block.secondPage >= 0) {
+      link = this.edge(source, Row.cross, block.start, link, 0, block.secondPage);
+      if (link === 0) return;
     }
-    const delta = this.pageLow - fromLow + (this.pageHigh - fromHigh) * 2 ** 32;
-    if (Math.abs(delta) >= 2 ** 31) return;
-    const edge = engine.code.extraRecord(source);
-    if (edge === 0) return;
-    view.setUint16(edge + record.handler, Row.page, true);
-    view.setUint16(edge + record.position, block.start, true);
-    view.setInt32(edge + record.target, block.record, true);
+    if (this.pageLow !== fromLow || this.pageHigh !== fromHigh) {
+      const delta = this.pageLow - fromLow + (this.pageHigh - fromHigh) * 2 ** 32;
+      if (Math.abs(delta) >= 2 ** 31) return;
+      link = this.edge(source, Row.page, block.start, link, delta, block.page);
+    }
+    if (link !== 0) view.setInt32(rec + field, link, true);
+  }
+
+  /** A record between two blocks; 0 if there is no room. */
+  private edge(source: Block, row: number, start: number, target: number, delta: number, host: number): number {
+    const { code, view } = this.engine;
+    const edge = code.extraRecord(source);
+    if (edge === 0) return 0;
+    view.setUint16(edge + record.handler, row, true);
+    view.setUint16(edge + record.position, start, true);
+    view.setInt32(edge + record.target, target, true);
     view.setInt32(edge + record.displacement, delta, true);
-    view.setInt32(edge + record.immediate, block.page, true);
-    view.setInt32(rec + field, edge, true);
+    view.setInt32(edge + record.immediate, host, true);
+    return edge;
+  }
+
+  /** The block behind a call is translated with it, so that the return finds it: nothing is fetched, the page is at hand. */
+  private linkReturn(rec: number, source: Block, next: number): void {
+    const { engine, mode } = this;
+    if (next >= 4096 || this.pageHost < 0 || (!this.is64() && mode.codeLimit !== 0xffffffff)) return;
+    const block =
+      engine.code.find(source.page + next, mode) ??
+      engine.code.translate(source.page, next, mode, () => -1, maximumBlock, 0x1000);
+    if (typeof block !== 'object' || block.secondPage >= 0 || !source.isValid) return;
+    engine.view.setInt32(rec + record.displacement, block.record, true);
   }
 
   private service(rec: number): void {
@@ -624,6 +650,12 @@ export class Processor implements SystemUnit {
     engine.regions.compile(block, engine.code);
   }
 
+  /** No return is expected: records have gone, or belong to another mode. */
+  private forgetReturns(): void {
+    const start = stateOffset.returns;
+    this.state.bytes.fill(0xff, start, start + 256);
+  }
+
   // Mode and context.
 
   private is64(): boolean {
@@ -654,6 +686,7 @@ export class Processor implements SystemUnit {
       context.tlbContext,
       `${context.tlbContext}${privilege}${this.mode.id} ${context.judge} ${context.pkru} ${context.pkrs}`,
     );
+    if (state.get('tlbBank') !== bank) this.forgetReturns();
     state.set('tlbBank', bank);
     this.contextIsStale = false;
     this.modeIsStale = false;

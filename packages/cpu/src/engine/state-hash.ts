@@ -2,7 +2,7 @@ import { type StateField, stateOffset } from '../state/layout.ts';
 import type { Processor } from './processor.ts';
 
 /** Fields that programs can see and that have one form only; status flags have several and are hashed as RFLAGS. */
-const fields: readonly (readonly [field: StateField, bytes: number])[] = [
+export const visibleFields: readonly (readonly [field: StateField, bytes: number])[] = [
   ['gpr', 128],
   ['segmentBase', 64],
   ['segmentSelector', 32],
@@ -57,7 +57,7 @@ export function stateHash(processor: Processor): string {
   const hash = new WordHash();
   const { state, context } = processor;
   const words = new Int32Array(state.bytes.buffer, state.bytes.byteOffset, state.bytes.length >> 2);
-  for (const [field, bytes] of fields)
+  for (const [field, bytes] of visibleFields)
     for (let i = 0; i < bytes >> 2; i++) hash.add(words[(stateOffset[field] >> 2) + i]);
   hash.add(state.flags);
   for (const value of [context.cr0, context.cr3Low, context.cr3High, context.cr4, context.efer, context.pkru])

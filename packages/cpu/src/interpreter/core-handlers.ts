@@ -8,7 +8,7 @@ import {
   type Value,
   ValueType,
 } from '@nest86/wasm';
-import { codeEntries, codeEntriesOffset, codeEntry } from '../memory/fast-tlb.ts';
+import { codeEntries, codeEntriesOffset, codeEntry, jumpCacheFactor } from '../memory/fast-tlb.ts';
 import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import { stateOffset } from '../state/layout.ts';
 
@@ -75,6 +75,7 @@ export function writeCoreHandlers(module: ModuleBuilder, code: CodeWriter, x: Co
     write('stale', ({ exit, budget }) => exit(ExitReason.stale, budget)),
     write('service', ({ exit, budget }) => exit(ExitReason.service, budget)),
     write('region', writeRegionGate),
+    write('cross', writeCross),
   ];
 }
 
@@ -102,9 +103,28 @@ function writeEnd({ x, state, rec, budget, dispatch, exit }: Frame): void {
 }
 
 /** Engine-decision D: an edge to another linear page checks the fetch tag and the host page. */
-function writePage({ x, state, rec, budget, dispatch, exit }: Frame): void {
+function writePage(frame: Frame): void {
+  const { x, state, rec, budget, dispatch } = frame;
   const delta = x.load(Op.i64Load32S, rec, record.displacement);
   const page = x.add(x.load(Op.i64Load, state, stateOffset.pageBase), delta);
+  checkPage(frame, page, page);
+  x.store(Op.i64Store, state, page, stateOffset.pageBase);
+  x.store(Op.i32Store, state, x.load(Op.i32Load, rec, record.immediate), stateOffset.codeHost);
+  const base = x.add(x.load(Op.i64Load, state, stateOffset.instructionBase), delta);
+  x.store(Op.i64Store, state, base, stateOffset.instructionBase);
+  dispatch(x.load(Op.i32Load, rec, record.target), budget);
+}
+
+/** An instruction that reaches into the next page is good while that page is where it was. */
+function writeCross(frame: Frame): void {
+  const { x, state, rec, budget, dispatch } = frame;
+  const page = x.load(Op.i64Load, state, stateOffset.pageBase);
+  checkPage(frame, x.add(page, x.i64(4096)), page);
+  dispatch(x.load(Op.i32Load, rec, record.target), budget);
+}
+
+/** Goes on if a linear page is fetched from the host page that the record names; else TypeScript looks at the record's place in `here`. */
+function checkPage({ x, state, rec, budget, exit }: Frame, page: Value, here: Value): void {
   const entry = codeEntryOf(x, state, page);
   const isThere = x.and(
     x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
@@ -117,19 +137,13 @@ function writePage({ x, state, rec, budget, dispatch, exit }: Frame): void {
     x.eqz(isThere),
     () => {
       const offset = x.and(x.load(Op.i32Load16U, rec, record.position), x.i32(0xfff));
-      x.store(Op.i64Store, state, x.or(page, x.extendU(offset)), stateOffset.exitAddress);
+      x.store(Op.i64Store, state, x.or(here, x.extendU(offset)), stateOffset.exitAddress);
       exit(ExitReason.jump, budget);
     },
     undefined,
     false,
   );
-  x.store(Op.i64Store, state, page, stateOffset.pageBase);
-  x.store(Op.i32Store, state, x.load(Op.i32Load, rec, record.immediate), stateOffset.codeHost);
-  const base = x.add(x.load(Op.i64Load, state, stateOffset.instructionBase), delta);
-  x.store(Op.i64Store, state, base, stateOffset.instructionBase);
-  dispatch(x.load(Op.i32Load, rec, record.target), budget);
 }
-
 
 /**
  * Regions are called through a table that only this module knows, and answer the record to go on with, or 0 for TypeScript: every module that
@@ -175,4 +189,35 @@ export function codeEntryOf(x: Expressions, state: Value, linear: Value): Value 
     x.load(Op.i32Load, state, stateOffset.tlbBank),
     x.and(x.wrap(x.shrU(linear, x.i64(8))), x.i32((codeEntries - 1) << 4)),
   );
+}
+
+/** Address, less `jumpCacheOffset`, of the jump cache's entry for a linear address. @param bank address of the fast TLB's bank */
+export function jumpEntryOf(x: Expressions, bank: Value, linear: Value): Value {
+  const hash = x.shrU(x.mul(x.wrap(linear), x.i32(jumpCacheFactor | 0)), x.i32(20));
+  return x.add(bank, x.shl(hash, x.i32(4)));
+}
+
+/** Notes where a call will return to. @param link record to go on with there, or 0 */
+export function pushReturn(x: Expressions, state: Value, linear: Value, link: Value): void {
+  const top = x.copy(x.and(x.add(x.load(Op.i32Load, state, stateOffset.returnTop), x.i32(16)), x.i32(0xf0)));
+  x.store(Op.i32Store, state, top, stateOffset.returnTop);
+  const entry = x.copy(x.add(state, top));
+  x.store(Op.i64Store, entry, linear, stateOffset.returns);
+  x.store(Op.i32Store, entry, link, stateOffset.returns + 8);
+  x.store(Op.i32Store, entry, x.load(Op.i32Load, state, stateOffset.codeHost), stateOffset.returns + 12);
+}
+
+/**
+ * Takes the last noted return. @param host host address of the page that is returned to
+ * @returns the record to go on with, or 0 if the return goes elsewhere
+ */
+export function popReturn(x: Expressions, state: Value, linear: Value, host: Value): Value {
+  const top = x.copy(x.load(Op.i32Load, state, stateOffset.returnTop));
+  x.store(Op.i32Store, state, x.and(x.sub(top, x.i32(16)), x.i32(0xf0)), stateOffset.returnTop);
+  const entry = x.add(state, top);
+  const isExpected = x.and(
+    x.eq(x.load(Op.i64Load, entry, stateOffset.returns), linear),
+    x.eq(x.load(Op.i32Load, entry, stateOffset.returns + 12), host),
+  );
+  return x.select(isExpected, x.load(Op.i32Load, entry, stateOffset.returns + 8), x.i32(0));
 }

@@ -2,7 +2,6 @@ import { type Callee, type Expressions, Op, type Value, ValueType, type Variable
 import type { CallLibrary } from '../library/function.ts';
 import {
   AccessRequest,
-  jumpCacheEntries,
   jumpCacheEntry,
   jumpCacheOffset,
   tlbEntries,
@@ -12,7 +11,7 @@ import { ExitReason, record, recordSize } from '../records/layout.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
 import type { Place } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
-import { hostOfCode } from './core-handlers.ts';
+import { hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
 import { StagedOperation } from './staged-operation.ts';
 import type { HandlerShape, RegisterField } from './shape.ts';
 import { loadOf, storeOf } from './widths.ts';
@@ -217,8 +216,19 @@ export class HandlerOperation extends StagedOperation {
     return this.x.load(Op.i32Load16U, this.rec, record.immediate);
   }
 
+  private linearOfNext(): Value {
+    const { x, rec } = this;
+    const position = x.load(Op.i32Load16U, rec, record.position);
+    const offset = x.add(x.and(position, x.i32(0xfff)), x.shrU(position, x.i32(12)));
+    return x.add(x.load(Op.i64Load, this.state, stateOffset.pageBase), x.extendU(offset));
+  }
+
   override jump(condition?: Value): void {
     this.left = true;
+    if (this.mnemonic === 'CALL') {
+      const { x, rec, state } = this;
+      pushReturn(x, state, this.linearOfNext(), x.load(Op.i32Load, rec, record.displacement));
+    }
     if (condition === undefined) {
       this.follow(record.immediate);
       return;
@@ -232,14 +242,23 @@ export class HandlerOperation extends StagedOperation {
     const { x } = this;
     const linear = this.linearTarget(address);
     const page = x.and(linear, x.i64(-4096));
-    const entry = x.add(
-      x.load(Op.i32Load, this.state, stateOffset.tlbBank),
-      x.shl(x.and(x.wrap(linear), x.i32(jumpCacheEntries - 1)), x.i32(4)),
-    );
-    const host = x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host);
+    const host = x.copy(hostOfCode(x, this.state, linear, page));
+    if (this.mnemonic === 'RET') {
+      const expected = x.copy(popReturn(x, this.state, linear, host));
+      x.if(
+        expected,
+        () => {
+          this.enterPage(page, host);
+          this.dispatch(expected);
+        },
+        undefined,
+        true,
+      );
+    }
+    const entry = jumpEntryOf(x, x.load(Op.i32Load, this.state, stateOffset.tlbBank), linear);
     const isKnown = x.and(
       x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), linear),
-      x.eq(host, hostOfCode(x, this.state, linear, page)),
+      x.eq(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host), host),
     );
     x.if(
       x.eqz(isKnown),

@@ -25,6 +25,8 @@ const accessType: FunctionType = {
 };
 /** Live regions; browsers fail at tens of thousands of modules. */
 const maximumRegions = 16384;
+/** 64 instructions, and what they call. */
+const rowsPerBlock = 512;
 const commitType: FunctionType = { parameters: [ValueType.i32, ValueType.i32], results: [] };
 
 /** What the engine gives to handlers: see {@link HandlerImports}. */
@@ -146,6 +148,23 @@ export class Handlers {
   removeRegions(): void {
     for (let slot = 0; slot < this.regions; slot++) this.regionTable.set(slot, null);
     this.regions = 0;
+  }
+
+  /** Whether a block might need more rows than are left: everything must be forgotten first. */
+  get isFull(): boolean {
+    return this.nextRow + rowsPerBlock > this.table.length;
+  }
+
+  /** Forgets all handlers but the core; nothing may lead to them any more. */
+  reset(): void {
+    this.rows.clear();
+    this.libraryRows.clear();
+    this.shapes.length = 0;
+    this.implicit.length = 0;
+    this.called.length = 0;
+    this.waiting.length = 0;
+    this.waitingLibrary.length = 0;
+    this.nextRow = Row.firstInstruction;
   }
 
   /** Builds what is waiting. */

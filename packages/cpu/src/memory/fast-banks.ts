@@ -6,6 +6,7 @@ import {
   codeEntry,
   jumpCacheEntries,
   jumpCacheEntry,
+  jumpCacheFactor,
   jumpCacheOffset,
   tlbEntries,
   tlbEntry,
@@ -86,7 +87,7 @@ export class FastBanks implements TlbListener {
   /** Lets indirect branches find the record of a block in the current bank. */
   fillJump(low: number, high: number, record: number, host: number): void {
     const { words } = this;
-    const at = (this.current + jumpCacheOffset + (low & (jumpCacheEntries - 1)) * jumpCacheEntry.size) >> 2;
+    const at = (this.current + jumpCacheOffset + (Math.imul(low, jumpCacheFactor) >>> 20) * jumpCacheEntry.size) >> 2;
     words[at] = low;
     words[at + 1] = high;
     words[at + 2] = record;

@@ -14,10 +14,12 @@ export const codeEntriesOffset = 32768;
 
 /** Records of targets of indirect branches, by linear address; good while their page lies at the host address `host`. */
 export const jumpCacheEntry = { tag: 0, record: 8, host: 12, size: 16 } as const;
-export const jumpCacheEntries = 1024;
+export const jumpCacheEntries = 4096;
+/** An address's entry: the upper 12 bits of its lower half times this; targets are often aligned, so low bits alone would collide. */
+export const jumpCacheFactor = 0x9e3779b1;
 /** From a bank's first byte. */
 export const jumpCacheOffset = 40960;
-export const bankSize = 57344;
+export const bankSize = 106496;
 
 /** What generated code asks of the slow path: bits of the `what` of an access. Bits 7:0 are the number of bytes. */
 export const AccessRequest = {

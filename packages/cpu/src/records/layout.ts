@@ -44,7 +44,9 @@ export const Row = {
   service: 4,
   /** Start of a block that was compiled: runs its region. */
   region: 5,
-  firstInstruction: 6,
+  /** Before a block whose instruction reaches into the next page: goes to `target` if that page is the host page `immediate`. */
+  cross: 6,
+  firstInstruction: 7,
 } as const;
 
 /** Why generated code returned to TypeScript; in the state's `exitReason`. */

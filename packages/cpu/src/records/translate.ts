@@ -26,6 +26,7 @@ import { mnemonic, mnemonicName } from '@nest86/decoder/mnemonic';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { HandlerShape, MemoryShape, OperandShape, RegisterField } from '../interpreter/shape.ts';
 import { alignedMnemonics, constantImmediates, unalignedMnemonics } from '../semantics/definitions.ts';
+import { unalignedOnAmd } from '../semantics/vector/index.ts';
 import { stateOffset } from '../state/layout.ts';
 import { transferForm } from '../system/transfer-services.ts';
 import type { CodeMode } from './code-mode.ts';
@@ -159,7 +160,7 @@ export class Translator {
       encoding: isVex ? 1 : 0,
       vectorBytes: isVex && vectorBytes < 32 && instruction.vectorLength === 1 ? 32 : vectorBytes,
       repeat: !hasStringForm ? 0 : (prefixes & Prefix.repne) !== 0 ? 2 : (prefixes & Prefix.rep) !== 0 ? 1 : 0,
-      needsAlignment: this.needsAlignment(name, isVex),
+      needsAlignment: this.needsAlignment(name, isVex, mode.options.vendor),
     };
   }
 
@@ -233,12 +234,13 @@ export class Translator {
   }
 
   /** SDM vol. 2A, 2.4: exception classes 1, and in legacy encodings 2 and 4, want aligned memory. */
-  private needsAlignment(name: string, isVex: boolean): boolean {
+  private needsAlignment(name: string, isVex: boolean, vendor: 'intel' | 'amd'): boolean {
     const { instruction } = this;
     if (instruction.modrm < 0 || instruction.modrm >= 0xc0 || unalignedMnemonics.has(name)) return false;
     if (alignedMnemonics.has(name)) return true;
+    if (vendor === 'amd' && unalignedOnAmd.includes(name)) return false;
     const group = exceptionClass(instruction);
-    return group === '1' || (!isVex && (group === '2' || group === '4'));
+    return group === '1' || (!isVex && alignedClasses.has(group));
   }
 }
 
@@ -248,6 +250,9 @@ const noMemory: Omit<MemoryShape, 'addressBits'> = {
   isVectorIndex: false,
   isAbsolute: false,
 };
+/** Of legacy encodings. */
+const alignedClasses: ReadonlySet<string> = new Set(['2', '2D', '4', 'MMX-FP-16ALIGN']);
+
 const names: string[] = [];
 
 /** Mnemonic as definitions are named: upper case. */

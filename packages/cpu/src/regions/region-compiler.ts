@@ -10,7 +10,14 @@ import {
   type Variable,
 } from '@nest86/wasm';
 import type { Block, CodeCache } from '../engine/code-cache.ts';
-import { codeEntryOf, hostOfCode, regionType } from '../interpreter/core-handlers.ts';
+import {
+  codeEntryOf,
+  hostOfCode,
+  jumpEntryOf,
+  popReturn,
+  pushReturn,
+  regionType,
+} from '../interpreter/core-handlers.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { HandlerShape } from '../interpreter/shape.ts';
 import type { CallLibrary, LibraryFunction } from '../library/function.ts';
@@ -18,7 +25,6 @@ import { typeOfLibrary } from '../library/library.ts';
 import {
   codeEntriesOffset,
   codeEntry,
-  jumpCacheEntries,
   jumpCacheEntry,
   jumpCacheOffset,
 } from '../memory/fast-tlb.ts';
@@ -315,6 +321,11 @@ class RegionWriter {
           const field = isTaken ? 'immediate' : 'displacement';
           this.goTo(fields[field], index, () => this.followLink(at, record[field]));
         },
+        noteReturn: () => {
+          const state = x.copy(x.read(this.state));
+          const linear = x.add(x.load(Op.i64Load, state, stateOffset.pageBase), x.i64(fields.next));
+          pushReturn(x, state, linear, x.i32(fields.displacement));
+        },
         goToAddress: (offset, linear) => this.goToAddress(offset, linear, index, shape.mnemonic === 'RET'),
       },
       this.library,
@@ -384,28 +395,28 @@ class RegionWriter {
   private goToAddress(offset: Value, linear: Value, index: number, isReturn: boolean): void {
     const { x } = this;
     const state = x.copy(x.read(this.state));
-    const entry = x.add(
-      x.read(this.bank),
-      x.shl(x.and(x.wrap(linear), x.i32(jumpCacheEntries - 1)), x.i32(4)),
-    );
+    const page = x.copy(x.and(linear, x.i64(-4096)));
+    const host = x.copy(hostOfCode(x, state, linear, page));
+    const expected = isReturn ? x.copy(popReturn(x, state, linear, host)) : undefined;
+    const leaveTo = (target: Value): void => {
+      // Base of CS is what is left of a linear address without its offset.
+      const base = x.sub(page, x.sub(linear, offset));
+      x.store(Op.i64Store, state, page, stateOffset.pageBase);
+      x.store(Op.i32Store, state, host, stateOffset.codeHost);
+      x.store(Op.i64Store, state, this.is64 ? page : x.and(base, x.i64(-1, 0)), stateOffset.instructionBase);
+      x.write(this.exitRecord, target);
+      this.code.br(this.epilogue);
+    };
     const dispatch = (): void => {
-      const page = x.copy(x.and(linear, x.i64(-4096)));
-      const host = x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host);
+      if (expected !== undefined) x.if(expected, () => leaveTo(expected), undefined, true);
+      const entry = jumpEntryOf(x, x.read(this.bank), linear);
       const isKnown = x.and(
         x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), linear),
-        x.eq(host, hostOfCode(x, state, linear, page)),
+        x.eq(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host), host),
       );
       x.if(
         isKnown,
-        () => {
-          // Base of CS is what is left of a linear address without its offset.
-          const base = x.sub(page, x.sub(linear, offset));
-          x.store(Op.i64Store, state, page, stateOffset.pageBase);
-          x.store(Op.i32Store, state, host, stateOffset.codeHost);
-          x.store(Op.i64Store, state, this.is64 ? page : x.and(base, x.i64(-1, 0)), stateOffset.instructionBase);
-          x.write(this.exitRecord, x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record));
-          this.code.br(this.epilogue);
-        },
+        () => leaveTo(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record)),
         undefined,
         true,
       );

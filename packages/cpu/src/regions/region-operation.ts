@@ -33,6 +33,8 @@ export interface RegionCells {
   leave(): void;
   /** To a successor of the block. */
   goTo(isTaken: boolean): void;
+  /** Notes that the present instruction, a call, will return behind it. */
+  noteReturn(): void;
   /** To an address: offset in CS, and linear, i64. */
   goToAddress(offset: Value, linear: Value): void;
 }
@@ -194,6 +196,7 @@ export class RegionOperation extends StagedOperation {
   }
 
   override jump(condition?: Value): void {
+    if (this.mnemonic === 'CALL') this.cells.noteReturn();
     if (condition !== undefined) {
       this.x.if(condition, () => this.cells.goTo(true));
       this.cells.goTo(false);

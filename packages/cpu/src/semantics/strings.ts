@@ -68,24 +68,28 @@ function moves(op: Operation): void {
         const done = x.temporary(ValueType.i32);
         x.write(done, x.i32(0));
         x.if(goesUp(op), () => {
+          // One repetition as above. Right after each access the fast TLB knows its page, even if the other one takes the same entry.
           const [from, to] = [pointer(op, rsi), pointer(op, rdi)];
-          const source = op.directPlace(op.dataSegment, from, 'read');
-          const target = op.directPlace(Segment.es, to, 'write');
+          const value = x.copy(op.load(op.dataSegment, from, bits));
+          const source = x.copy(op.directPlace(op.dataSegment, from, 'read'));
+          const place = op.place(Segment.es, to, bits, 'write');
+          const target = x.copy(op.directPlace(Segment.es, to, 'write'));
+          op.storePlace(place, value);
+          op.commitPlace(place);
+          x.write(done, x.i32(1));
+          // The others of the pages at once. Bytes that an earlier repetition writes must not be read before: at most the distance.
           x.if(x.and(x.ne(source, x.i32(0)), x.ne(target, x.i32(0))), () => {
             const room = minimum(op, pageRest(op, from), pageRest(op, to));
-            // Bytes that an earlier repetition writes must not be read before: at most the distance, if the target lies ahead.
-            const distance = x.sub(target, source);
-            const bytes = minimum(op, room, distance);
+            const bytes = minimum(op, room, x.sub(target, source));
             const count = x.copy(minimum(op, most, x.shrU(bytes, x.i32(Math.log2(size)))));
-            x.write(done, count);
-            // With none, not even the upper halves of 32-bit pointers may change.
-            x.if(count, () => {
-              const length = x.shl(count, x.i32(Math.log2(size)));
-              x.copyMemory(target, source, length);
-              advance(op, rsi, length);
-              advance(op, rdi, length);
+            x.if(x.gtU(count, x.i32(1)), () => {
+              x.copyMemory(target, source, x.shl(count, x.i32(Math.log2(size))));
+              x.write(done, count);
             });
           });
+          const length = x.copy(x.shl(x.read(done), x.i32(Math.log2(size))));
+          advance(op, rsi, length);
+          advance(op, rdi, length);
         });
         return x.read(done);
       },

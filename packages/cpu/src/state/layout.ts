@@ -113,6 +113,10 @@ const fields = [
   ['nmiBlocked', 4, 1],
   ['inSmm', 4, 1],
 
+  // Predicted returns: a ring of 16 entries of 16 bytes, linear address, record to go on with, host address of its page.
+  ['returnTop', 4, 1],
+  ['returns', 16, 16],
+
   /** Bytes of accesses that one page of RAM cannot serve: a slot of 64 bytes for each place an instruction holds at a time. */
   ['scratch', 64, 4],
 ] as const;

@@ -41,7 +41,7 @@ const user = 0x67;
 const end = Uint8Array.of(0x0f, 0x0b);
 const invalidOpcode = 6;
 const pageFault = 14;
-const batchesPerEngine = 5;
+const batchesPerEngine = 2;
 /** More than any case takes. */
 const budget = 20_000;
 

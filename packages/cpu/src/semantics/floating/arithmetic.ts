@@ -1,38 +1,26 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
 import { carefulOf } from '../../library/float/careful.ts';
-import { fastPacked, fastScalar } from '../../library/float/fast.ts';
 import { answer } from '../../library/float/format.ts';
 import { type ArithmeticName, native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
 import type { Definition, Family } from '../operation.ts';
 import { shuffleElements, sources, withVex } from '../vector/packed.ts';
 import { computeLanes } from './exceptions.ts';
-import { type FormatName, formats, scalar } from './operands.ts';
-
-const scalarArithmetic = (name: ArithmeticName, format: FormatName): Definition =>
-  scalar(format, (context, a, b) => fastScalar(context, name, format, name === 'sqrt' ? [b] : [a, b]));
-
-const packedArithmetic =
-  (name: ArithmeticName, format: FormatName): Definition =>
-  (op) => {
-    const operands = name === 'sqrt' ? [1] : sources(op);
-    computeLanes(op, (context, lane) =>
-      fastPacked(
-        context,
-        name,
-        format,
-        operands.map((operand) => op.readVector(operand, lane)),
-      ),
-    );
-  };
+import { arithmeticKernels, fastKernel } from './fast.ts';
+import { type FormatName, formats, type Kernel, packed, scalar } from './operands.ts';
 
 /** PS, PD, SS, SD. */
 function all(mnemonic: string, name: ArithmeticName): Record<string, Definition> {
+  const count = name === 'sqrt' ? 1 : 2;
+  const kernel =
+    (format: FormatName): (() => Kernel) =>
+    () =>
+      arithmeticKernels[format][name];
   return {
-    [`${mnemonic}PS`]: packedArithmetic(name, 'f32'),
-    [`${mnemonic}PD`]: packedArithmetic(name, 'f64'),
-    [`${mnemonic}SS`]: scalarArithmetic(name, 'f32'),
-    [`${mnemonic}SD`]: scalarArithmetic(name, 'f64'),
+    [`${mnemonic}PS`]: packed(count, kernel('f32')),
+    [`${mnemonic}PD`]: packed(count, kernel('f64')),
+    [`${mnemonic}SS`]: scalar(count, 'f32', 32, kernel('f32')),
+    [`${mnemonic}SD`]: scalar(count, 'f64', 64, kernel('f64')),
   };
 }
 
@@ -42,70 +30,49 @@ const horizontal =
   (op) => {
     const { x } = op;
     const [first, second] = sources(op);
-    const [even, odd] =
-      format === 'f32'
-        ? [
-            [0, 2, 4, 6],
-            [1, 3, 5, 7],
-          ]
-        : [
-            [0, 2],
-            [1, 3],
-          ];
     const { bits } = formats[format];
+    const [even, odd] = [0, 1].map((from) => Array.from({ length: 128 / bits }, (_, i) => 2 * i + from));
     computeLanes(op, (context, lane) => {
       const [a, b] = [op.readVector(first, lane), op.readVector(second, lane)];
       const operands = [even, odd].map((elements) => shuffleElements(x, bits, a, b, elements));
-      return fastPacked(context, name, format, operands);
+      return arithmeticKernels[format][name](context, operands, false);
     });
   };
 
-/** (state, a, b, mxcsr) → v128: differences in even elements, sums in odd ones. */
+/** Negated in even elements. */
+function negateEven(x: Expressions, format: FormatName, vector: Value): Value {
+  const sign = 0x80000000 | 0;
+  return x.compute(Op.v128Xor, vector, x.v128(format === 'f32' ? [sign, 0, sign, 0] : [0, sign, 0, 0]));
+}
+
+/** (state, a, b with its even elements negated, mxcsr) → v128: differences in even elements, sums in odd ones. */
 function alternatingFunction(format: FormatName): LibraryFunction {
-  const { packed, lanes } = native[format];
+  const { extract, replace } = native[format].packed;
   return {
     name: `${format}.addsub`,
     parameters: [ValueType.i32, ValueType.v128, ValueType.v128, ValueType.i32],
     result: ValueType.v128,
-    build: (x, [state, a, b, mxcsr], call) => {
+    build: (x, [state, a, negated, mxcsr], call) => {
+      const b = negateEven(x, format, negated);
       let result = a;
-      for (let lane = 0; lane < lanes; lane++) {
-        const operands = [a, b].map((vector) => x.extractLane(packed.extract, vector, lane));
+      for (let lane = 0; lane < native[format].lanes; lane++) {
+        const operands = [a, b].map((vector) => x.extractLane(extract, vector, lane));
         const callee = carefulOf((lane & 1) === 0 ? 'subtract' : 'add', format);
-        result = x.replaceLane(
-          packed.replace,
-          result,
-          answer(call, callee, [state, ...operands, mxcsr]),
-          lane,
-        );
+        result = x.replaceLane(replace, result, answer(call, callee, [state, ...operands, mxcsr]), lane);
       }
       return result;
     },
   };
 }
 
-const alternatingFunctions = { f32: alternatingFunction('f32'), f64: alternatingFunction('f64') };
-
-/** Negated in even elements. */
-function negateEven(x: Expressions, format: FormatName, vector: Value): Value {
-  const sign = 0x80000000 | 0;
-  const signs = format === 'f32' ? [sign, 0, sign, 0] : [0, sign, 0, 0];
-  return x.compute(Op.v128Xor, vector, x.v128(signs));
+/** ADDSUB: an addition, but for the bits of NaNs. */
+function alternating(format: FormatName): Definition {
+  const callee = alternatingFunction(format);
+  const sum = fastKernel('add', format, { packed: callee, scalar: callee });
+  return packed(2, () => (context, [a, b], isScalar) => {
+    return sum(context, [a, negateEven(context.x, format, b)], isScalar);
+  });
 }
-
-/** ADDSUB: an addition, unless it comes to the bits of a NaN. */
-const alternating =
-  (format: FormatName): Definition =>
-  (op) => {
-    const [first, second] = sources(op);
-    computeLanes(op, (context, lane) => {
-      const [a, b] = [op.readVector(first, lane), op.readVector(second, lane)];
-      const { state, mxcsr } = context;
-      const call: typeof context.call = () =>
-        context.call(alternatingFunctions[format], [state, a, b, mxcsr]);
-      return fastPacked({ ...context, call }, 'add', format, [a, negateEven(op.x, format, b)]);
-    });
-  };
 
 export const arithmetic: Family = {
   definitions: withVex({

@@ -10,76 +10,47 @@ import { answer, type PerFormat } from '../../library/float/format.ts';
 import { native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
 import { zero } from '../../library/vector/constants.ts';
-import type { Definition, Family } from '../operation.ts';
-import { namesWithVex, sources, splatOf, withVex } from '../vector/packed.ts';
-import { collectingContext, computeLanes, unlessSure } from './exceptions.ts';
+import type { Definition, Family, Operation } from '../operation.ts';
+import { namesWithVex, withVex } from '../vector/packed.ts';
+import { collectingContext, quickUnless } from './exceptions.ts';
 import {
-  areClean,
-  elementwisePairs,
+  areSet,
+  cleanElements,
+  type Elementwise,
+  elementwiseOf,
   type FormatName,
   formats,
-  isClean,
-  lowFloat,
-  readBits,
-  replaceLow,
+  type Kernel,
+  packed,
+  readLow,
+  scalar,
+  sized,
 } from './operands.ts';
 
 // MIN and MAX.
-
-const extremes = { min: floatMin, max: floatMax } as const;
-type ExtremeName = keyof typeof extremes;
-
-const packedExtremes = { min: elementwisePairs(floatMin), max: elementwisePairs(floatMax) } as const;
 
 const pseudo = {
   min: { f32: Op.f32x4Pmin, f64: Op.f64x2Pmin },
   max: { f32: Op.f32x4Pmax, f64: Op.f64x2Pmax },
 } as const;
+const extremeFunctions = { min: elementwiseOf(floatMin, 2), max: elementwiseOf(floatMax, 2) } as const;
 
-/** a < b ? a : b, which WebAssembly has with exchanged operands. */
-function extremeOf(x: Expressions, name: ExtremeName, format: FormatName, a: Value, b: Value): Value {
-  return x.compute(pseudo[name][format], b, a);
+/** `a < b ? a : b`, which WebAssembly has with exchanged operands. */
+function extremeKernel(name: 'min' | 'max', format: FormatName): Kernel {
+  return ({ x, call, state, mxcsr }, [a, b], isScalar) => {
+    const isClean = areSet(x, format, cleanElements(x, format, [a, b]), isScalar);
+    return quickUnless(x, ValueType.v128, x.compute(pseudo[name][format], b, a), x.eqz(isClean), () =>
+      answer(call, sized(extremeFunctions[name][format], isScalar), [state, a, b, mxcsr]),
+    );
+  };
 }
 
-const packedExtreme =
-  (name: ExtremeName, format: FormatName): Definition =>
-  (op) => {
-    const { x } = op;
-    const [first, second] = sources(op);
-    computeLanes(op, ({ call, state, mxcsr }, lane) => {
-      const [a, b] = [op.readVector(first, lane), op.readVector(second, lane)];
-      const quick = extremeOf(x, name, format, a, b);
-      return unlessSure(x, ValueType.v128, quick, areClean(x, format, [a, b]), () =>
-        answer(call, packedExtremes[name][format], [state, a, b, mxcsr]),
-      );
-    });
-  };
-
-const scalarExtreme =
-  (name: ExtremeName, format: FormatName): Definition =>
-  (op) => {
-    const { x } = op;
-    const [first, second] = sources(op);
-    const { type, fromBits, packed } = native[format];
-    const upper = op.readVector(first);
-    const b = readBits(op, second, format);
-    const a = x.extractLane(packed.extract, upper, 0);
-    const { call, state, mxcsr } = collectingContext(op);
-    const wide = x.compute(splatOf(formats[format].bits), b);
-    const quick = lowFloat(x, format, extremeOf(x, name, format, upper, wide));
-    const isSure = x.and(isClean(x, format, a), isClean(x, format, b));
-    const result = unlessSure(x, type, quick, isSure, () =>
-      x.compute(fromBits, answer(call, extremes[name][format], [state, a, b, mxcsr])),
-    );
-    op.writeVector(0, [replaceLow(x, format, upper, result)]);
-  };
-
-function allExtremes(mnemonic: string, name: ExtremeName): Record<string, Definition> {
+function extremes(mnemonic: string, name: 'min' | 'max'): Record<string, Definition> {
   return {
-    [`${mnemonic}PS`]: packedExtreme(name, 'f32'),
-    [`${mnemonic}PD`]: packedExtreme(name, 'f64'),
-    [`${mnemonic}SS`]: scalarExtreme(name, 'f32'),
-    [`${mnemonic}SD`]: scalarExtreme(name, 'f64'),
+    [`${mnemonic}PS`]: packed(2, () => extremeKernel(name, 'f32')),
+    [`${mnemonic}PD`]: packed(2, () => extremeKernel(name, 'f64')),
+    [`${mnemonic}SS`]: scalar(2, 'f32', 32, () => extremeKernel(name, 'f32')),
+    [`${mnemonic}SD`]: scalar(2, 'f64', 64, () => extremeKernel(name, 'f64')),
   };
 }
 
@@ -128,18 +99,15 @@ function maskFunction(callee: LibraryFunction, format: FormatName): LibraryFunct
   };
 }
 
-interface Comparison {
-  readonly scalar: PerFormat;
-  readonly packed: PerFormat;
+function maskFunctions(functions: PerFormat): Record<FormatName, Elementwise> {
+  return elementwiseOf(
+    { f32: maskFunction(functions.f32, 'f32'), f64: maskFunction(functions.f64, 'f64') },
+    2,
+  );
 }
 
-function comparison(functions: PerFormat): Comparison {
-  const scalar = { f32: maskFunction(functions.f32, 'f32'), f64: maskFunction(functions.f64, 'f64') };
-  return { scalar, packed: elementwisePairs(scalar) };
-}
-
-const quiet = comparison(floatCompareQuiet);
-const signalling = comparison(floatCompareSignalling);
+const quiet = maskFunctions(floatCompareQuiet);
+const signalling = maskFunctions(floatCompareSignalling);
 
 const comparisons = {
   f32: {
@@ -168,83 +136,58 @@ function compareNumbers(x: Expressions, format: FormatName, set: number, a: Valu
   return x.compute(comparisons[format][ordered as typeof less], a, b);
 }
 
-/** Legacy instructions have 3 bits for the predicate, VEX ones 5. */
-function predicateOf(op: Parameters<Definition>[0]): { set: number; kind: Comparison } {
-  const predicate = op.constantImmediate(op.isVex ? 3 : 2) & (op.isVex ? 31 : 7);
-  return { set: predicates[predicate & 15], kind: isSignallingPredicate(predicate) ? signalling : quiet };
-}
-
-const packedCompare =
-  (format: FormatName): Definition =>
-  (op) => {
-    const { x } = op;
-    const [first, second] = sources(op);
-    const { set, kind } = predicateOf(op);
-    computeLanes(op, ({ call, state, mxcsr }, lane) => {
-      const [a, b] = [op.readVector(first, lane), op.readVector(second, lane)];
+/** The predicate is the immediate: 3 bits in legacy instructions, 5 in VEX ones. */
+const compareKernel =
+  (format: FormatName) =>
+  (op: Operation): Kernel => {
+    const predicate = op.constantImmediate(op.isVex ? 3 : 2) & (op.isVex ? 31 : 7);
+    const set = predicates[predicate & 15];
+    const functions = isSignallingPredicate(predicate) ? signalling : quiet;
+    return ({ x, call, state, mxcsr }, [a, b], isScalar) => {
       const quick = compareNumbers(x, format, set, a, b);
-      return unlessSure(x, ValueType.v128, quick, areClean(x, format, [a, b]), () =>
-        answer(call, kind.packed[format], [state, a, b, x.i32(set), mxcsr]),
+      const isClean = areSet(x, format, cleanElements(x, format, [a, b]), isScalar);
+      return quickUnless(x, ValueType.v128, quick, x.eqz(isClean), () =>
+        answer(call, sized(functions[format], isScalar), [state, a, b, x.i32(set), mxcsr]),
       );
-    });
-  };
-
-const scalarCompare =
-  (format: FormatName): Definition =>
-  (op) => {
-    const { x } = op;
-    const [first, second] = sources(op);
-    const { set, kind } = predicateOf(op);
-    const { packed } = native[format];
-    const upper = op.readVector(first);
-    const b = readBits(op, second, format);
-    const a = x.extractLane(packed.extract, upper, 0);
-    const { call, state, mxcsr } = collectingContext(op);
-    const wide = x.compute(splatOf(formats[format].bits), b);
-    const quick = x.extractLane(packed.extract, compareNumbers(x, format, set, upper, wide), 0);
-    const isSure = x.and(isClean(x, format, a), isClean(x, format, b));
-    const mask = unlessSure(x, formats[format].type, quick, isSure, () =>
-      answer(call, kind.scalar[format], [state, a, b, x.i32(set), mxcsr]),
-    );
-    op.writeVector(0, [x.replaceLane(packed.replace, upper, mask, 0)]);
+    };
   };
 
 // COMIS and UCOMIS.
 
 /**
- * The flags of an order (SDM vol. 2, COMISD): less CF, equal ZF, unordered ZF, PF and CF; as the canonical `result` and `aux`.
+ * The flags of an order are (SDM vol. 2A, COMISD): less CF, equal ZF, unordered ZF, PF and CF. In the canonical form a `result` of 0 has PF, which bit 8 of `aux`
+ * takes away.
  */
 const lessAux = 0xc0000000 | 0;
-const equalAux = 0x100;
 
-const { lessThan, equalTo } = {
-  lessThan: { f32: Op.f32Lt, f64: Op.f64Lt },
-  equalTo: { f32: Op.f32Eq, f64: Op.f64Eq },
+const scalarOps = {
+  f32: { extract: Op.f32x4ExtractLane, less: Op.f32Lt, equal: Op.f32Eq },
+  f64: { extract: Op.f64x2ExtractLane, less: Op.f64Lt, equal: Op.f64Eq },
 } as const;
 
 const compareFlags =
   (functions: PerFormat, format: FormatName): Definition =>
   (op) => {
     const { x } = op;
-    const { fromBits } = native[format];
-    const b = readBits(op, 1, format);
-    const a = readBits(op, 0, format);
+    const ops = scalarOps[format];
+    const vectors = [op.readVector(0), readLow(op, 1, format)];
     const { call, state, mxcsr } = collectingContext(op);
     const isZero = x.temporary(ValueType.i32);
     const aux = x.temporary(ValueType.i32);
-    const [floatA, floatB] = [x.compute(fromBits, a), x.compute(fromBits, b)];
-    const isEqual = x.compute(equalTo[format], floatA, floatB);
+    const [a, b] = vectors.map((vector) => x.extractLane(ops.extract, vector, 0));
+    const isEqual = x.compute(ops.equal, a, b);
     x.write(isZero, isEqual);
-    const carry = x.select(x.compute(lessThan[format], floatA, floatB), x.i32(lessAux), x.i32(0));
+    const carry = x.select(x.compute(ops.less, a, b), x.i32(lessAux), x.i32(0));
     x.write(aux, x.or(carry, x.shl(isEqual, x.i32(8))));
     x.if(
-      x.eqz(x.and(isClean(x, format, a), isClean(x, format, b))),
+      x.eqz(areSet(x, format, cleanElements(x, format, vectors), true)),
       () => {
-        const order = answer(call, functions[format], [state, a, b, mxcsr]);
+        const bits = vectors.map((vector) => x.extractLane(native[format].packed.extract, vector, 0));
+        const order = answer(call, functions[format], [state, ...bits, mxcsr]);
         const isOf = (set: number): Value => x.ne(x.and(order, x.i32(set)), x.i32(0));
         x.write(isZero, isOf(equal | unordered));
         const slowCarry = x.select(isOf(less | unordered), x.i32(lessAux), x.i32(0));
-        x.write(aux, x.or(slowCarry, x.select(isOf(equal), x.i32(equalAux), x.i32(0))));
+        x.write(aux, x.or(slowCarry, x.shl(isOf(equal), x.i32(8))));
       },
       undefined,
       false,
@@ -255,12 +198,12 @@ const compareFlags =
 /** Comparisons, and what they select. */
 export const compare: Family = {
   definitions: withVex({
-    ...allExtremes('MIN', 'min'),
-    ...allExtremes('MAX', 'max'),
-    CMPPS: packedCompare('f32'),
-    CMPPD: packedCompare('f64'),
-    CMPSS: scalarCompare('f32'),
-    CMPSD: scalarCompare('f64'),
+    ...extremes('MIN', 'min'),
+    ...extremes('MAX', 'max'),
+    CMPPS: packed(2, compareKernel('f32')),
+    CMPPD: packed(2, compareKernel('f64')),
+    CMPSS: scalar(2, 'f32', 32, compareKernel('f32')),
+    CMPSD: scalar(2, 'f64', 64, compareKernel('f64')),
     COMISS: compareFlags(floatCompareSignalling, 'f32'),
     COMISD: compareFlags(floatCompareSignalling, 'f64'),
     UCOMISS: compareFlags(floatCompareQuiet, 'f32'),

@@ -1,119 +1,87 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
 import { f32ToF64, f64ToF32, floatFromI32, floatFromI64 } from '../../library/float/convert.ts';
 import type { FastContext } from '../../library/float/fast.ts';
-import { answer, f32 } from '../../library/float/format.ts';
-import { isNotOrdinary, isSilent, native, withoutSign } from '../../library/float/native.ts';
+import { answer } from '../../library/float/format.ts';
+import { isSilent, native } from '../../library/float/native.ts';
 import { wordsVector, zero } from '../../library/vector/constants.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
 import { checkPendingX87, enterMmx, readMmx } from '../vector/mmx.ts';
 import { lowElement, lowHalf, shuffleElements, sources, withVex } from '../vector/packed.ts';
-import { collectingContext, computeLanes, laneResults, unlessSure } from './exceptions.ts';
+import { collectingContext, computeLanes, laneResults, quickUnless } from './exceptions.ts';
 import {
   and,
-  areClean,
+  areSet,
+  cleanElements,
   elementwise,
   type FormatName,
-  isClean,
-  readBits,
-  replaceLow,
+  type Kernel,
+  or,
+  scalar,
+  sized,
 } from './operands.ts';
 import { joinHalves } from './to-integer.ts';
 
 /** The source of an instruction that doubles widths: for each lane of the result, 64 bits in the lower half. */
 export function sourceHalves(op: Operation): readonly Value[] {
-  if (op.lanes === 1) return [op.isMemory(1) ? lowElement(op.x, 64, op.readElement(1, 64)) : op.readVector(1)];
+  if (op.lanes === 1)
+    return [op.isMemory(1) ? lowElement(op.x, 64, op.readElement(1, 64)) : op.readVector(1)];
   const vector = op.readVector(1);
   return [vector, shuffleElements(op.x, 64, vector, vector, [1, 1])];
 }
 
 // Between single and double precision.
 
-const singlesToDoubles = elementwise(f32ToF64, { results: 2, from: 32, to: 64 });
-const doublesToSingles = elementwise(f64ToF32, { results: 2, from: 64, to: 32 });
+const singlesToDoubles = elementwise(f32ToF64, { from: 32, to: 64 });
+const doublesToSingles = elementwise(f64ToF32, { from: 64, to: 32 });
+
+/** Of the lower half. */
+const widenKernel: Kernel = ({ x, call, state, mxcsr }, [vector], isScalar) => {
+  const clean = cleanElements(x, 'f32', [vector]);
+  // Elements 0 and 1, or element 0.
+  const isClean = areSet(x, 'f32', shuffleElements(x, 64, clean, clean, [0, 0]), isScalar);
+  const quick = x.compute(Op.f64x2PromoteLowF32x4, vector);
+  return quickUnless(x, ValueType.v128, quick, x.eqz(isClean), () =>
+    answer(call, sized(singlesToDoubles, isScalar), [state, vector, mxcsr]),
+  );
+};
+
+/** To the lower half, with zeros above. Quick where a normal number comes out, or 0 of 0, and it is exact or PE is silent. */
+const narrowKernel: Kernel = ({ x, call, state, mxcsr }, [vector], isScalar) => {
+  const quick = x.compute(Op.f32x4DemoteF64x2Zero, vector);
+  const back = x.compute(Op.f64x2PromoteLowF32x4, quick);
+  const size = x.compute(Op.f64x2Abs, back);
+  // Above 2^-126 and below infinity.
+  const isAbove = x.compute(Op.f64x2Gt, size, x.v128([0, 0x38100000, 0, 0x38100000]));
+  const isBelow = x.compute(Op.f64x2Lt, size, x.v128([0, 0x7ff00000, 0, 0x7ff00000]));
+  const isFine = or(x, and(x, isAbove, isBelow), x.compute(Op.f64x2Eq, vector, zero(x)));
+  const areExact = areSet(x, 'f64', x.compute(Op.f64x2Eq, back, vector), isScalar);
+  const isSure = x.and(areSet(x, 'f64', isFine, isScalar), x.or(areExact, isSilent(x, mxcsr)));
+  return quickUnless(x, ValueType.v128, quick, x.eqz(isSure), () =>
+    answer(call, sized(doublesToSingles, isScalar), [state, vector, mxcsr]),
+  );
+};
 
 const widen: Definition = (op) => {
-  const { x } = op;
   const halves = sourceHalves(op);
-  computeLanes(op, ({ call, state, mxcsr }, lane) => {
-    const vector = halves[lane];
-    const low = shuffleElements(x, 64, vector, vector, [0, 0]);
-    const quick = x.compute(Op.f64x2PromoteLowF32x4, vector);
-    return unlessSure(x, ValueType.v128, quick, areClean(x, 'f32', [low]), () =>
-      answer(call, singlesToDoubles, [state, vector, mxcsr]),
-    );
-  });
+  computeLanes(op, (context, lane) => widenKernel(context, [halves[lane]], false));
 };
 
-/** Where a normal number comes out, or 0 of 0, and it is exact or PE is silent. */
 const narrow: Definition = (op) => {
-  const { x } = op;
-  const results = laneResults(op, ({ call, state, mxcsr }, lane) => {
-    const vector = op.readVector(1, lane);
-    const quick = x.compute(Op.f32x4DemoteF64x2Zero, vector);
-    const back = x.compute(Op.f64x2PromoteLowF32x4, quick);
-    const size = x.compute(Op.f64x2Abs, back);
-    // Above 2^-126 and below infinity.
-    const isOrdinary = and(
-      x,
-      x.compute(Op.f64x2Gt, size, x.v128([0, 0x38100000, 0, 0x38100000])),
-      x.compute(Op.f64x2Lt, size, x.v128([0, 0x7ff00000, 0, 0x7ff00000])),
-    );
-    const isFine = x.compute(Op.v128Or, isOrdinary, x.compute(Op.f64x2Eq, vector, zero(x)));
-    const isExact = x.compute(Op.i64x2AllTrue, x.compute(Op.f64x2Eq, back, vector));
-    const isSure = x.and(x.compute(Op.i64x2AllTrue, isFine), x.or(isExact, isSilent(x, mxcsr)));
-    return unlessSure(x, ValueType.v128, quick, isSure, () =>
-      answer(call, doublesToSingles, [state, vector, mxcsr]),
-    );
-  });
+  const results = laneResults(op, (context, lane) => narrowKernel(context, [op.readVector(1, lane)], false));
   op.writeVector(0, [joinHalves(op, results)]);
-};
-
-/** A result of one format and what lies above it in the first source. */
-function replaceScalar(op: Operation, format: FormatName, compute: (context: FastContext) => Value): void {
-  const upper = op.readVector(sources(op)[0]);
-  const result = compute(collectingContext(op));
-  op.writeVector(0, [replaceLow(op.x, format, upper, result)]);
-}
-
-const widenScalar: Definition = (op) => {
-  const { x } = op;
-  const bits = readBits(op, sources(op)[1], 'f32');
-  replaceScalar(op, 'f64', ({ call, state, mxcsr }) => {
-    const quick = x.compute(Op.f64PromoteF32, x.compute(Op.f32ReinterpretI32, bits));
-    return unlessSure(x, ValueType.f64, quick, isClean(x, 'f32', bits), () =>
-      x.compute(Op.f64ReinterpretI64, answer(call, f32ToF64, [state, bits, mxcsr])),
-    );
-  });
-};
-
-const narrowScalar: Definition = (op) => {
-  const { x } = op;
-  const bits = readBits(op, sources(op)[1], 'f64');
-  replaceScalar(op, 'f32', ({ call, state, mxcsr }) => {
-    const value = x.compute(Op.f64ReinterpretI64, bits);
-    const quick = x.compute(Op.f32DemoteF64, value);
-    const size = withoutSign(x, f32, x.compute(Op.i32ReinterpretF32, quick));
-    const isOrdinary = x.eqz(isNotOrdinary(x, f32, size));
-    const isZero = x.eqz(x.shl(bits, x.i64(1)));
-    const isExact = x.compute(Op.f64Eq, x.compute(Op.f64PromoteF32, quick), value);
-    const isSure = x.and(x.or(isOrdinary, isZero), x.or(isExact, isSilent(x, mxcsr)));
-    return unlessSure(x, ValueType.f32, quick, isSure, () =>
-      x.compute(Op.f32ReinterpretI32, answer(call, f64ToF32, [state, bits, mxcsr])),
-    );
-  });
 };
 
 // From integers.
 
-const integersToSingles = elementwise(floatFromI32.f32, { results: 4, from: 32, to: 32 });
+const integersToSingles = elementwise(floatFromI32.f32, { from: 32, to: 32 });
 
 /** Integers that f32 holds exactly: up to 2^24. */
 function convertIntegers({ x, call, state, mxcsr }: FastContext, vector: Value): Value {
   const offset = x.compute(Op.i32x4Add, vector, wordsVector(x, 1 << 24));
-  const isExact = x.compute(Op.i32x4AllTrue, x.compute(Op.i32x4LeU, offset, wordsVector(x, 1 << 25)));
+  const isExact = areSet(x, 'f32', x.compute(Op.i32x4LeU, offset, wordsVector(x, 1 << 25)), false);
   const quick = x.compute(Op.f32x4ConvertI32x4S, vector);
-  return unlessSure(x, ValueType.v128, quick, x.or(isExact, isSilent(x, mxcsr)), () =>
-    answer(call, integersToSingles, [state, vector, mxcsr]),
+  return quickUnless(x, ValueType.v128, quick, x.eqz(x.or(isExact, isSilent(x, mxcsr))), () =>
+    answer(call, integersToSingles.packed, [state, vector, mxcsr]),
   );
 }
 
@@ -141,24 +109,27 @@ function isExactInteger(x: Expressions, format: FormatName, value: Value): Value
   return x.leU(x.add(value, constant(places)), constant(places + 1));
 }
 
+const replaces = { f32: Op.f32x4ReplaceLane, f64: Op.f64x2ReplaceLane } as const;
+
 /** From a general register or memory. CVTSI2SD of 32 bits raises nothing. */
 const integerTo =
   (format: FormatName): Definition =>
   (op) => {
     const { x } = op;
-    const source = sources(op)[1];
+    const [first, source] = sources(op);
     const bits = op.bits(source) === 64 ? 64 : 32;
     const value = op.read(source);
     const { type, fromBits } = native[format];
-    replaceScalar(op, format, ({ call, state, mxcsr }) => {
-      const quick = x.compute(converts[format][bits], value);
-      if (format === 'f64' && bits === 32) return quick;
+    let result = x.compute(converts[format][bits], value);
+    if (format === 'f32' || bits === 64) {
+      const { call, state, mxcsr } = collectingContext(op);
       const isSure = x.or(isExactInteger(x, format, value), isSilent(x, mxcsr));
       const callee = (bits === 64 ? floatFromI64 : floatFromI32)[format];
-      return unlessSure(x, type, quick, isSure, () =>
+      result = quickUnless(x, type, result, x.eqz(isSure), () =>
         x.compute(fromBits, answer(call, callee, [state, value, mxcsr])),
       );
-    });
+    }
+    op.writeVector(0, [x.replaceLane(replaces[format], op.readVector(first), result, 0)]);
   };
 
 /**
@@ -189,8 +160,8 @@ export const convert: Family = {
     ...withVex({
       CVTPS2PD: widen,
       CVTPD2PS: narrow,
-      CVTSS2SD: widenScalar,
-      CVTSD2SS: narrowScalar,
+      CVTSS2SD: scalar(1, 'f32', 64, () => widenKernel),
+      CVTSD2SS: scalar(1, 'f64', 32, () => narrowKernel),
       CVTDQ2PS: integersTo.f32,
       CVTDQ2PD: integersTo.f64,
       CVTSI2SS: integerTo('f32'),

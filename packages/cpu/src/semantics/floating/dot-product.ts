@@ -44,7 +44,9 @@ const dotProduct =
     );
     let sums = stage(op, 'multiply', format, factorLanes);
     const add = (even: readonly number[], odd: readonly number[]): void => {
-      const pairs = sums.map((sum) => [even, odd].map((elements) => shuffleElements(x, bits, sum, sum, elements)));
+      const pairs = sums.map((sum) =>
+        [even, odd].map((elements) => shuffleElements(x, bits, sum, sum, elements)),
+      );
       sums = stage(op, 'add', format, pairs);
     };
     if (format === 'f32') {

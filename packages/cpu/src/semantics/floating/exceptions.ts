@@ -78,17 +78,20 @@ export function computeLanes(op: Operation, compute: (context: FastContext, lane
   op.writeVector(0, laneResults(op, compute));
 }
 
-/** `quick` if `isSure` (i32) is not 0, else what `slow` computes. */
-export function unlessSure(
+/**
+ * `quick`, or if `isUnsure` (i32) is not 0 what `slow` computes. One test and a hint: calls that come in between as a matter of course cost
+ * compiled code its registers, and twice the time.
+ */
+export function quickUnless(
   x: Expressions,
   type: ValueType,
   quick: Value,
-  isSure: Value,
+  isUnsure: Value,
   slow: () => Value,
 ): Value {
   const result = x.temporary(type);
   x.write(result, quick);
-  x.if(x.eqz(isSure), () => x.write(result, slow()), undefined, false);
+  x.if(isUnsure, () => x.write(result, slow()), undefined, false);
   return x.read(result);
 }
 

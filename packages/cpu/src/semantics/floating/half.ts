@@ -1,4 +1,4 @@
-import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
+import { Op, type Value, ValueType } from '@nest86/wasm';
 import { f16ToF32, f32ToF16 } from '../../library/float/convert.ts';
 import { Mxcsr } from '../../library/float/exceptions.ts';
 import type { FastContext } from '../../library/float/fast.ts';
@@ -7,20 +7,16 @@ import { wordsVector, zero } from '../../library/vector/constants.ts';
 import type { Definition, Family } from '../operation.ts';
 import { lowHalf, shuffleElements } from '../vector/packed.ts';
 import { sourceHalves } from './convert.ts';
-import { computeLanes, isPrecisionSilent, laneResults, unlessSure } from './exceptions.ts';
-import { and, elementwise } from './operands.ts';
+import { computeLanes, isPrecisionSilent, laneResults, quickUnless } from './exceptions.ts';
+import { and, areSet, elementwise, or } from './operands.ts';
 import { joinHalves } from './to-integer.ts';
 
-const halvesToSingles = elementwise(f16ToF32, { results: 4, from: 16, to: 32 });
-const singlesToHalves = elementwise(f32ToF16, { results: 4, from: 32, to: 16 });
+const halvesToSingles = elementwise(f16ToF32, { from: 16, to: 32 });
+const singlesToHalves = elementwise(f32ToF16, { from: 32, to: 16 });
 
 /** What lies between the places of a fraction in f16 and in f32, and between the biases. */
 const places = 13;
 const biases = 112;
-
-function or(x: Expressions, a: Value, b: Value): Value {
-  return x.compute(Op.v128Or, a, b);
-}
 
 /** VCVTPH2PS: moving the bits makes numbers that are too small by a power of two, denormals included. NaNs are the library's. */
 const widen: Definition = (op) => {
@@ -36,9 +32,9 @@ const widen: Definition = (op) => {
     const moved = x.compute(Op.i32x4Shl, size, x.i32(places));
     const scaled = x.compute(Op.f32x4Mul, moved, wordsVector(x, (127 + biases) << 23));
     const number = or(x, scaled, and(x, isInfinite, wordsVector(x, 0x7f800000)));
-    const isNumber = x.compute(Op.i32x4AllTrue, x.compute(Op.i32x4LeU, size, infinity));
-    return unlessSure(x, ValueType.v128, or(x, number, sign), isNumber, () =>
-      answer(call, halvesToSingles, [state, half]),
+    const isNumber = areSet(x, 'f32', x.compute(Op.i32x4LeU, size, infinity), false);
+    return quickUnless(x, ValueType.v128, or(x, number, sign), x.eqz(isNumber), () =>
+      answer(call, halvesToSingles.packed, [state, half]),
     );
   });
 };
@@ -50,14 +46,14 @@ const widen: Definition = (op) => {
 function narrowVector({ x, call, state, mxcsr }: FastContext, vector: Value, control: number): Value {
   const bits = and(x, vector, wordsVector(x, 0x7fffffff));
   const cut = wordsVector(x, (1 << places) - 1);
-  const isExact = x.compute(Op.i32x4AllTrue, x.compute(Op.i32x4Eq, and(x, bits, cut), zero(x)));
+  const isExact = areSet(x, 'f32', x.compute(Op.i32x4Eq, and(x, bits, cut), zero(x)), false);
   const isZero = x.compute(Op.i32x4Eq, bits, zero(x));
   const fits = and(
     x,
     x.compute(Op.i32x4GeS, bits, wordsVector(x, (127 - 14) << 23)),
     x.compute(Op.i32x4LtS, bits, wordsVector(x, 0x477ff000)),
   );
-  const areFine = x.compute(Op.i32x4AllTrue, or(x, fits, isZero));
+  const areFine = areSet(x, 'f32', or(x, fits, isZero), false);
   const rounding = x.and(mxcsr, x.i32((control & 4) === 0 ? 0 : 3 << Mxcsr.roundingControl));
   const isNearest = (control & 7) === 0 || (control & 4) !== 0 ? x.eqz(rounding) : x.i32(0);
   const isSure = x.and(areFine, x.or(isExact, x.and(isNearest, isPrecisionSilent(x, mxcsr))));
@@ -69,8 +65,8 @@ function narrowVector({ x, call, state, mxcsr }: FastContext, vector: Value, con
   const sign = and(x, x.compute(Op.i32x4ShrU, vector, x.i32(16)), wordsVector(x, 0x8000));
   const number = or(x, x.compute(Op.v128AndNot, biased, isZero), sign);
   const quick = shuffleElements(x, 16, number, zero(x), [0, 2, 4, 6, 8, 8, 8, 8]);
-  return unlessSure(x, ValueType.v128, quick, isSure, () =>
-    answer(call, singlesToHalves, [state, vector, x.i32(control), mxcsr]),
+  return quickUnless(x, ValueType.v128, quick, x.eqz(isSure), () =>
+    answer(call, singlesToHalves.packed, [state, vector, x.i32(control), mxcsr]),
   );
 }
 
@@ -79,9 +75,7 @@ const narrow: Definition = (op) => {
   const { x } = op;
   const control = op.constantImmediate(2) & 7;
   if (op.isMemory(0)) op.operandPlace(0, 'write');
-  const results = laneResults(op, (context, lane) =>
-    narrowVector(context, op.readVector(1, lane), control),
-  );
+  const results = laneResults(op, (context, lane) => narrowVector(context, op.readVector(1, lane), control));
   const result = joinHalves(op, results);
   if (op.isMemory(0) && op.lanes === 1) op.write(0, lowHalf(x, result));
   else op.writeVector(0, [result]);

@@ -1,102 +1,118 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
 import { vectorLimits } from '../../library/float/careful.ts';
 import type { FastContext } from '../../library/float/fast.ts';
-import { answer, type FloatFormat, f32, f64, type PerFormat, perFormat } from '../../library/float/format.ts';
+import { answer, type FloatFormat, f32, f64, type PerFormat } from '../../library/float/format.ts';
 import { native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
 import type { Definition, Operation } from '../operation.ts';
-import { sources } from '../vector/packed.ts';
-import { collectingContext } from './exceptions.ts';
+import { bitmaskOf, shuffleElements, sources, splatOf } from '../vector/packed.ts';
+import { collectingContext, computeLanes } from './exceptions.ts';
 
 export type FormatName = 'f32' | 'f64';
 
 export const formats: Readonly<Record<FormatName, FloatFormat>> = { f32, f64 };
 
-const extractFloat = { f32: Op.f32x4ExtractLane, f64: Op.f64x2ExtractLane } as const;
-const replaceFloat = { f32: Op.f32x4ReplaceLane, f64: Op.f64x2ReplaceLane } as const;
+/**
+ * What an instruction computes of 16 bytes of each source.
+ * @param isScalar only the lowest elements count, of vectors and result
+ */
+export type Kernel = (context: FastContext, vectors: readonly Value[], isScalar: boolean) => Value;
 
-/** The lowest element of a vector. */
-export function lowFloat(x: Expressions, format: FormatName, vector: Value): Value {
-  return x.extractLane(extractFloat[format], vector, 0);
+/** Without VEX, the destination is the first of two sources. */
+function sourcesOf(op: Operation, count: 1 | 2): readonly number[] {
+  return count === 1 ? [1] : sources(op);
 }
 
-export function replaceLow(x: Expressions, format: FormatName, vector: Value, value: Value): Value {
-  return x.replaceLane(replaceFloat[format], vector, value, 0);
+export function packed(count: 1 | 2, kernel: (op: Operation) => Kernel): Definition {
+  return (op) => {
+    const compute = kernel(op);
+    const operands = sourcesOf(op, count);
+    computeLanes(op, (context, lane) =>
+      compute(
+        context,
+        operands.map((operand) => op.readVector(operand, lane)),
+        false,
+      ),
+    );
+  };
 }
 
 /**
- * A scalar operand as f32 or f64. Registers are read whole: they are written whole, and a processor forwards a store only to loads of no
- * more bytes.
+ * An instruction on the lowest elements: the rest of the result is that of the first source. Registers are read and written whole: a processor
+ * forwards a store only to loads of no more bytes.
+ *
+ * @param format of the operands
+ * @param result bits of the result's element
  */
-export function readFloat(op: Operation, operand: number, format: FormatName): Value {
-  const { x } = op;
-  const { fromBits } = native[format];
-  if (op.isMemory(operand)) return x.compute(fromBits, op.readElement(operand, formats[format].bits));
-  return lowFloat(x, format, op.readVector(operand));
+export function scalar(
+  count: 1 | 2,
+  format: FormatName,
+  result: number,
+  kernel: (op: Operation) => Kernel,
+): Definition {
+  return (op) => {
+    const compute = kernel(op);
+    const [first, second] = sources(op);
+    const upper = op.readVector(first);
+    const last = readLow(op, second, format);
+    const low = compute(collectingContext(op), count === 1 ? [last] : [upper, last], true);
+    op.writeVector(0, [mergeLow(op.x, result, low, upper)]);
+  };
 }
 
-/** The same as bits: i32 or i64. */
-export function readBits(op: Operation, operand: number, format: FormatName): Value {
+/** A scalar operand as the lowest element of a vector. */
+export function readLow(op: Operation, operand: number, format: FormatName): Value {
+  if (!op.isMemory(operand)) return op.readVector(operand);
   const { bits } = formats[format];
-  if (op.isMemory(operand)) return op.readElement(operand, bits);
+  return op.x.compute(splatOf(bits), op.readElement(operand, bits));
+}
+
+/** The same as i32 or i64. */
+export function readBits(op: Operation, operand: number, format: FormatName): Value {
+  if (op.isMemory(operand)) return op.readElement(operand, formats[format].bits);
   return op.x.extractLane(native[format].packed.extract, op.readVector(operand), 0);
 }
 
-/**
- * An instruction on the lowest elements: the others come from the first source.
- * @param compute gets both sources, f32 or f64, and answers the result in the same type
- */
-export function scalar(
-  format: FormatName,
-  compute: (context: FastContext, a: Value, b: Value) => Value,
-): Definition {
-  return (op) => {
-    const [first, second] = sources(op);
-    const upper = op.readVector(first);
-    const b = readFloat(op, second, format);
-    const result = compute(collectingContext(op), lowFloat(op.x, format, upper), b);
-    op.writeVector(0, [replaceLow(op.x, format, upper, result)]);
-  };
+/** The lowest element of one vector, and what is above it in another. */
+export function mergeLow(x: Expressions, bits: number, low: Value, upper: Value): Value {
+  return shuffleElements(x, bits, low, upper, bits === 32 ? [0, 5, 6, 7] : [0, 3]);
 }
 
 export function and(x: Expressions, a: Value, b: Value): Value {
   return x.compute(Op.v128And, a, b);
 }
 
-/** i32: all elements of all vectors are zeros, normal numbers or infinities: no denormals, no NaNs. */
-export function areClean(x: Expressions, format: FormatName, vectors: readonly Value[]): Value {
-  const { packed } = native[format];
-  const { least, zero } = vectorLimits(x, formats[format]);
-  const clean = vectors.map((vector) => {
-    const isLarge = x.compute(packed.atLeast, x.compute(packed.abs, vector), least);
-    return x.compute(Op.v128Or, isLarge, x.compute(packed.equal, vector, zero));
-  });
-  return x.compute(
-    packed.allTrue,
-    clean.reduce((a, b) => and(x, a, b)),
-  );
+export function or(x: Expressions, a: Value, b: Value): Value {
+  return x.compute(Op.v128Or, a, b);
 }
 
-/** i32: the same for one number, given by its bits. */
-export function isClean(x: Expressions, format: FormatName, bits: Value): Value {
-  const { fraction, maxExponent, bits: width } = formats[format];
-  const is32 = width === 32;
-  const place = fraction + 1 - (is32 ? 0 : 32);
-  const constant = (low: number, high: number): Value => (is32 ? x.i32(high) : x.i64(low, high));
-  const size = x.shl(bits, constant(1, is32 ? 1 : 0));
-  // Of what is below the smallest normal number, only 0 wraps around.
-  const isNoDenormal = x.geU(x.sub(size, constant(1, is32 ? 1 : 0)), constant(-1, (1 << place) - 1));
-  return x.and(isNoDenormal, x.leU(size, constant(0, maxExponent << place)));
+/** i32, 0 or 1: the masks of all elements are set, or of the lowest. */
+export function areSet(x: Expressions, format: FormatName, masks: Value, isScalar: boolean): Value {
+  const { bits } = formats[format];
+  const bitmask = x.compute(bitmaskOf(bits), masks);
+  return isScalar ? x.and(bitmask, x.i32(1)) : x.eq(bitmask, x.i32((1 << (128 / bits)) - 1));
+}
+
+/** Masks of the elements that are zeros, normal numbers or infinities in all vectors: no denormals, no NaNs. */
+export function cleanElements(x: Expressions, format: FormatName, vectors: readonly Value[]): Value {
+  const ops = native[format].packed;
+  const { least, zero } = vectorLimits(x, formats[format]);
+  return vectors
+    .map((vector) => {
+      const isLarge = x.compute(ops.atLeast, x.compute(ops.abs, vector), least);
+      return or(x, isLarge, x.compute(ops.equal, vector, zero));
+    })
+    .reduce((a, b) => and(x, a, b));
 }
 
 /** How {@link elementwise} takes a vector apart. */
 interface Elements {
-  /** How many results there are, in the lowest elements; the rest is 0. */
-  readonly results: number;
-  /** Widths of what `callee` takes and answers, in its first so many elements of each vector. */
+  /** Widths of what `callee` takes and answers, in its elements of each vector. */
   readonly from: number;
   readonly to: number;
-  /** How many vectors there are. */
+  /** How many elements there are. Default: as many as fit in both forms. */
+  readonly count?: number;
+  /** How many vectors there are. Default 1. */
   readonly vectors?: number;
 }
 
@@ -111,27 +127,41 @@ const replaceBits: Readonly<Record<number, number>> = {
   64: Op.i64x2ReplaceLane,
 };
 
-/**
- * A library function for each element of vectors: (state, vectors..., the rest) → v128.
- * @param callee (state, elements..., the rest) → element
- */
-export function elementwise(
+/** Library functions (state, vectors..., the rest) → v128 for the first elements of vectors; what is above them in the result is 0. */
+export interface Elementwise {
+  readonly packed: LibraryFunction;
+  /** For the lowest element alone. */
+  readonly scalar: LibraryFunction;
+}
+
+/** @param callee (state, elements..., the rest) → element */
+export function elementwise(callee: LibraryFunction, elements: Elements): Elementwise {
+  const { from, to, count = 128 / Math.max(from, to) } = elements;
+  return {
+    packed: elementFunction(`${callee.name}.elements`, callee, elements, count),
+    scalar: elementFunction(`${callee.name}.element`, callee, elements, 1),
+  };
+}
+
+function elementFunction(
+  name: string,
   callee: LibraryFunction,
-  { results, from, to, vectors = 1 }: Elements,
+  { from, to, vectors = 1 }: Elements,
+  count: number,
 ): LibraryFunction {
   const [state, ...others] = callee.parameters;
   const given = Array.from({ length: vectors }, () => ValueType.v128);
   return {
-    name: `${callee.name}.elements`,
+    name,
     parameters: [state, ...given, ...others.slice(vectors)],
     result: ValueType.v128,
     build: (x, [cells, ...parameters], call) => {
       let result = x.v128([0, 0, 0, 0]);
-      for (let lane = 0; lane < results; lane++) {
-        const elements = parameters
+      for (let lane = 0; lane < count; lane++) {
+        const values = parameters
           .slice(0, vectors)
           .map((vector) => x.extractLane(extractBits[from], vector, lane));
-        const value = answer(call, callee, [cells, ...elements, ...parameters.slice(vectors)]);
+        const value = answer(call, callee, [cells, ...values, ...parameters.slice(vectors)]);
         result = x.replaceLane(replaceBits[to], result, value, lane);
       }
       return result;
@@ -139,14 +169,15 @@ export function elementwise(
   };
 }
 
-/** The same for operations on two whole vectors of a format. */
-export function elementwisePairs(functions: PerFormat): PerFormat {
-  return perFormat(({ name, bits }) =>
-    elementwise(functions[name === 'f32' ? 'f32' : 'f64'], {
-      results: 128 / bits,
-      from: bits,
-      to: bits,
-      vectors: 2,
-    }),
-  );
+/** For operations of a format on one or two vectors. */
+export function elementwiseOf(functions: PerFormat, vectors: 1 | 2): Record<FormatName, Elementwise> {
+  return {
+    f32: elementwise(functions.f32, { from: 32, to: 32, vectors }),
+    f64: elementwise(functions.f64, { from: 64, to: 64, vectors }),
+  };
+}
+
+/** Which of the two. */
+export function sized(functions: Elementwise, isScalar: boolean): LibraryFunction {
+  return isScalar ? functions.scalar : functions.packed;
 }

@@ -7,8 +7,14 @@ import type { LibraryFunction } from '../../library/function.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
 import { checkPendingX87, enterMmx } from '../vector/mmx.ts';
 import { lowElement, lowHalf, shuffleElements, withVex } from '../vector/packed.ts';
-import { collectingContext, computeLanes, isPrecisionSilent, laneResults, unlessSure } from './exceptions.ts';
-import { elementwise, type FormatName, formats, readFloat } from './operands.ts';
+import {
+  collectingContext,
+  computeLanes,
+  isPrecisionSilent,
+  laneResults,
+  quickUnless,
+} from './exceptions.ts';
+import { areSet, elementwise, type FormatName, formats, readLow } from './operands.ts';
 
 /** Rounded as MXCSR says, or cut. */
 type Kind = 'round' | 'truncate';
@@ -27,6 +33,7 @@ const functions = {
 
 const scalarOps = {
   f32: {
+    extract: Op.f32x4ExtractLane,
     round: Op.f32Nearest,
     truncate: Op.f32Trunc,
     abs: Op.f32Abs,
@@ -36,6 +43,7 @@ const scalarOps = {
     64: Op.i64TruncSatF32S,
   },
   f64: {
+    extract: Op.f64x2ExtractLane,
     round: Op.f64Nearest,
     truncate: Op.f64Trunc,
     abs: Op.f64Abs,
@@ -58,16 +66,18 @@ const toRegister =
     const { x } = op;
     const bits = op.bits(0) === 64 ? 64 : 32;
     const ops = scalarOps[format];
-    const value = readFloat(op, 1, format);
+    const vector = readLow(op, 1, format);
+    const value = x.extractLane(ops.extract, vector, 0);
     const { call, state, mxcsr } = collectingContext(op);
     const whole = x.compute(ops[kind], value);
     const isInRange = x.compute(ops.less, x.compute(ops.abs, whole), power(x, format, bits - 1));
     const isExact = x.compute(ops.equal, whole, value);
     const isSure = x.and(isInRange, x.or(isExact, isInexactSilent(x, kind, mxcsr)));
     const type = bits === 64 ? ValueType.i64 : ValueType.i32;
-    const result = unlessSure(x, type, x.compute(ops[bits], whole), isSure, () =>
-      answer(call, functions[kind][bits][format], [state, x.compute(native[format].toBits, value), mxcsr]),
-    );
+    const result = quickUnless(x, type, x.compute(ops[bits], whole), x.eqz(isSure), () => {
+      const low = x.extractLane(native[format].packed.extract, vector, 0);
+      return answer(call, functions[kind][bits][format], [state, low, mxcsr]);
+    });
     op.write(0, result);
   };
 
@@ -78,14 +88,18 @@ const packedOps = {
   f64: { round: Op.f64x2Nearest, truncate: Op.f64x2Trunc, convert: Op.i32x4TruncSatF64x2SZero },
 } as const;
 
-function elements(kind: Kind, format: FormatName): LibraryFunction {
-  const { bits } = formats[format];
-  return elementwise(functions[kind][32][format], { results: 128 / bits, from: bits, to: 32 });
-}
+const elements = (kind: Kind, format: FormatName): LibraryFunction =>
+  elementwise(functions[kind][32][format], { from: formats[format].bits, to: 32 }).packed;
 
 const packedFunctions = {
   round: { f32: elements('round', 'f32'), f64: elements('round', 'f64') },
   truncate: { f32: elements('truncate', 'f32'), f64: elements('truncate', 'f64') },
+} as const;
+
+/** 2^31 in each element. */
+const limits = {
+  f32: [0x4f000000, 0x4f000000, 0x4f000000, 0x4f000000],
+  f64: [0, 0x41e00000, 0, 0x41e00000],
 } as const;
 
 /** Four integers of f32, or two of f64 and zeros above. */
@@ -95,16 +109,14 @@ function convertVector(
   format: FormatName,
   vector: Value,
 ): Value {
-  const { packed } = native[format];
+  const { less, equal, abs } = native[format].packed;
   const ops = packedOps[format];
-  const limit = format === 'f32' ? [0x4f000000, 0x4f000000, 0x4f000000, 0x4f000000] : [0, 0x41e00000, 0, 0x41e00000];
   const whole = x.compute(ops[kind], vector);
-  const isInRange = x.compute(packed.less, x.compute(packed.abs, whole), x.v128(limit));
-  const isExact = x.compute(packed.equal, whole, vector);
-  const areInRange = x.compute(packed.allTrue, isInRange);
-  const areExact = x.compute(packed.allTrue, isExact);
+  const isInRange = x.compute(less, x.compute(abs, whole), x.v128(limits[format]));
+  const areInRange = areSet(x, format, isInRange, false);
+  const areExact = areSet(x, format, x.compute(equal, whole, vector), false);
   const isSure = x.and(areInRange, x.or(areExact, isInexactSilent(x, kind, mxcsr)));
-  return unlessSure(x, ValueType.v128, x.compute(ops.convert, whole), isSure, () =>
+  return quickUnless(x, ValueType.v128, x.compute(ops.convert, whole), x.eqz(isSure), () =>
     answer(call, packedFunctions[kind][format], [state, vector, mxcsr]),
   );
 }

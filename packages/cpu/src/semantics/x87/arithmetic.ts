@@ -1,19 +1,16 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
-import type { CallLibrary, LibraryFunction } from '../../library/function.ts';
-import { add, div, mul, sqrt, sub } from '../../library/float80/arithmetic.ts';
 import { arctangent } from '../../library/float80/arctangent.ts';
-import { fromInteger, operandFromFloat32, operandFromFloat64 } from '../../library/float80/conversion.ts';
-import {
-  exponential,
-  logarithmPlusOneProduct,
-  logarithmProduct,
-} from '../../library/float80/exponential.ts';
+import { add, div, mul, sqrt, sub } from '../../library/float80/arithmetic.ts';
+import { operandFromFloat32, operandFromFloat64 } from '../../library/float80/conversion.ts';
+import { exponential, logarithmPlusOneProduct, logarithmProduct } from '../../library/float80/exponential.ts';
 import { remainderNearest, remainderTruncated } from '../../library/float80/remainder.ts';
 import { extract, roundToIntegral, scale } from '../../library/float80/scaling.ts';
 import { cosine, sine, sineAndCosine, tangent } from '../../library/float80/trigonometry.ts';
+import type { CallLibrary, LibraryFunction } from '../../library/function.ts';
 import { stateOffset } from '../../state/layout.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
 import { type FastOperation, fastDifference, fastProduct, fastSum } from './fast.ts';
+import { extend, extendInteger, float32, float64, isNotNormal } from './fast-conversions.ts';
 import { readInteger } from './loads.ts';
 import {
   blocksRegister,
@@ -90,7 +87,10 @@ class Result {
       stack.unmasked(flags, blocksRegister),
       () => stack.setStatus(flags, { replaced }),
       () => {
-        stack.write(target, { significand: x.read(this.significand), signExponent: x.read(this.signExponent) });
+        stack.write(target, {
+          significand: x.read(this.significand),
+          signExponent: x.read(this.signExponent),
+        });
         const tags = x.or(stack.tags, stack.bit(target));
         stack.setTags(
           pops === undefined ? tags : x.and(tags, x.xor(x.shl(pops, stack.physical('top')), x.i32(-1))),
@@ -302,22 +302,36 @@ const [division, reversedDivision] = arithmeticOf('divide', div);
 /** A floating-point operand in memory, for operations. */
 export function readFloat(op: Operation): Extended {
   const { x, state } = op;
-  const convert = op.bits(0) === 32 ? operandFromFloat32 : operandFromFloat64;
-  return converted(op, convert, [state, op.read(0), x.load(Op.i32Load, state, stateOffset.x87Control)]);
+  const isNarrow = op.bits(0) === 32;
+  const format = isNarrow ? float32 : float64;
+  const bits = x.copy(op.read(0));
+  const significand = x.temporary(ValueType.i64);
+  const signExponent = x.temporary(ValueType.i32);
+  const give = (value: Extended): void => {
+    x.write(significand, value.significand);
+    x.write(signExponent, value.signExponent);
+  };
+  x.if(
+    isNotNormal(x, bits, format),
+    () => {
+      const control = x.load(Op.i32Load, state, stateOffset.x87Control);
+      const convert = isNarrow ? operandFromFloat32 : operandFromFloat64;
+      const upper = op.library(convert, [state, bits, control]);
+      if (upper === undefined) throw new Error(`${convert.name} answers nothing`);
+      give({
+        significand: upper,
+        signExponent: x.load(Op.i32Load, state, stateOffset.floatExponent),
+      });
+    },
+    () => give(extend(x, bits, format)),
+    false,
+  );
+  return { significand: x.read(significand), signExponent: x.read(signExponent) };
 }
 
 /** An integer operand in memory, for operations. */
 export function readIntegerOperand(op: Operation): Extended {
-  const { x, state } = op;
-  const value = readInteger(op);
-  return converted(op, fromInteger, [state, value, x.load(Op.i32Load, state, stateOffset.x87Control)]);
-}
-
-function converted(op: Operation, convert: LibraryFunction, args: readonly Value[]): Extended {
-  const { x, state } = op;
-  const significand = op.library(convert, args);
-  if (significand === undefined) throw new Error(`${convert.name} answers nothing`);
-  return { significand, signExponent: x.load(Op.i32Load, state, stateOffset.floatExponent) };
+  return extendInteger(op.x, op.x.copy(readInteger(op)));
 }
 
 function withMemory(op: Operation, read: (op: Operation) => Extended, { memory }: Arithmetic): void {

@@ -1,9 +1,10 @@
-import { type Value, ValueType } from '@nest86/wasm';
-import type { LibraryFunction } from '../../library/function.ts';
+import { type Value, ValueType, type Variable } from '@nest86/wasm';
 import { compare, compareUnordered, examine } from '../../library/float80/comparison.ts';
+import type { CallLibrary, LibraryFunction } from '../../library/function.ts';
 import { joinFlags } from '../flags.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
 import { readFloat, readIntegerOperand } from './arithmetic.ts';
+import { fastOrder } from './fast.ts';
 import {
   blocksRegister,
   checkPending,
@@ -44,6 +45,44 @@ function finish(stack: RegisterStack, codes: Value, flags: Value, pops: Value, s
   );
 }
 
+/**
+ * Compares ST(0) with a value, and writes C3, C2, C0 in their places to `codes`.
+ * @param isFull i32: neither register is empty
+ */
+function write(
+  stack: RegisterStack,
+  call: CallLibrary,
+  how: LibraryFunction,
+  operands: { a: Extended; b: Extended; isFull: Value; pops: Value; setsCodes: boolean; codes: Variable },
+): void {
+  const { x, state } = stack;
+  const { a, b, isFull, pops, setsCodes, codes } = operands;
+  x.block((end) => {
+    x.block((leave) => {
+      leave(x.eqz(isFull));
+      x.write(codes, fastOrder(x, a, b, leave));
+      finish(stack, x.read(codes), x.i32(0), pops, setsCodes);
+      end();
+    });
+    const flags = x.temporary(ValueType.i32);
+    x.if(
+      isFull,
+      () => {
+        stack.clearFloatFlags();
+        const args = [state, a.significand, a.signExponent, b.significand, b.signExponent, stack.control];
+        x.write(codes, call(how, args)!);
+        x.write(flags, stack.floatFlags());
+      },
+      () => {
+        x.write(codes, x.i32(unordered));
+        x.write(flags, x.i32(stackUnderflow));
+      },
+      true,
+    );
+    finish(stack, x.read(codes), x.copy(x.read(flags)), pops, setsCodes);
+  });
+}
+
 /** ST(0) with ST(i): (state, i, pops 0 to 2) to C3, C2, C0 in their places. @param setsCodes in the status word, too */
 function ofRegisters(name: string, how: LibraryFunction, setsCodes: boolean): LibraryFunction {
   return {
@@ -55,23 +94,14 @@ function ofRegisters(name: string, how: LibraryFunction, setsCodes: boolean): Li
       const top = x.copy(stack.physical('top'));
       const other = x.copy(stack.physical(index));
       const codes = x.temporary(ValueType.i32);
-      const flags = x.temporary(ValueType.i32);
-      x.if(
-        x.and(stack.isFull(top), stack.isFull(other)),
-        () => {
-          const [a, b] = [stack.read(top), stack.read(other)];
-          stack.clearFloatFlags();
-          const args = [state, a.significand, a.signExponent, b.significand, b.signExponent, stack.control];
-          x.write(codes, call(how, args)!);
-          x.write(flags, stack.floatFlags());
-        },
-        () => {
-          x.write(codes, x.i32(unordered));
-          x.write(flags, x.i32(stackUnderflow));
-        },
-        true,
-      );
-      finish(stack, x.copy(x.read(codes)), x.copy(x.read(flags)), x.copy(pops), setsCodes);
+      write(stack, call, how, {
+        a: stack.read(top),
+        b: stack.read(other),
+        isFull: x.copy(x.and(stack.isFull(top), stack.isFull(other))),
+        pops: x.copy(pops),
+        setsCodes,
+        codes,
+      });
       return x.read(codes);
     },
   };
@@ -85,24 +115,14 @@ const compareOperand: LibraryFunction = {
   build: (x, [state, significand, signExponent, pops], call) => {
     const stack = new RegisterStack(x, state);
     const top = x.copy(stack.physical('top'));
-    const codes = x.temporary(ValueType.i32);
-    const flags = x.temporary(ValueType.i32);
-    x.if(
-      stack.isFull(top),
-      () => {
-        const own = stack.read(top);
-        stack.clearFloatFlags();
-        const args = [state, own.significand, own.signExponent, significand, signExponent, stack.control];
-        x.write(codes, call(compare, args)!);
-        x.write(flags, stack.floatFlags());
-      },
-      () => {
-        x.write(codes, x.i32(unordered));
-        x.write(flags, x.i32(stackUnderflow));
-      },
-      true,
-    );
-    finish(stack, x.read(codes), x.copy(x.read(flags)), x.copy(pops), true);
+    write(stack, call, compare, {
+      a: stack.read(top),
+      b: { significand: x.copy(significand), signExponent: x.copy(signExponent) },
+      isFull: x.copy(stack.isFull(top)),
+      pops: x.copy(pops),
+      setsCodes: true,
+      codes: x.temporary(ValueType.i32),
+    });
     return undefined;
   },
 };

@@ -1,14 +1,12 @@
 import { type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
 import { multiplyWide } from '../../library/float80/wide.ts';
-import { type Extended, type RegisterStack, Status } from './stack.ts';
+import { toNearest } from './fast-conversions.ts';
+import { type Extended, type Leave, type RegisterStack, Status } from './stack.ts';
 
 /*
  * Sums and products of normal numbers as programs mostly have them: rounded to nearest with 64 bits, PE masked, with a normal result. All else is
  * the 80-bit library's affair, and whatever is done here does exactly the same.
  */
-
-/** Jumps to where the library is called if a condition holds. */
-type Leave = (condition: Value) => void;
 
 /** A result that is not rounded yet: bits of the fraction below the significand, too. */
 interface Unrounded {
@@ -55,19 +53,16 @@ function unrounded(x: Expressions): Unrounded {
 function round(x: Expressions, { sign, exponent, high, low }: Unrounded, leave: Leave): FastResult {
   const rest = x.copy(x.read(low));
   const kept = x.copy(x.read(high));
-  // Above a half, or just a half and the last bit is odd.
-  const isAbove = x.or(x.ne(x.shl(rest, x.i64(1)), x.i64(0)), x.wrap(kept));
-  const up = x.and(isAbove, x.wrap(x.shrU(rest, x.i64(63))));
+  const { up, flags } = toNearest(x, kept, rest);
   const rounded = x.add(kept, x.extendU(up));
   // All ones became 0.
   const carry = x.eqz(rounded);
   const finalExponent = x.add(x.read(exponent), carry);
   leave(x.geU(x.sub(finalExponent, x.i32(1)), x.i32(normals)));
-  const inexact = x.or(x.i32(Status.precision), x.shl(up, x.i32(9)));
   return {
     significand: x.or(rounded, x.shl(x.extendU(carry), x.i64(63))),
     signExponent: x.or(finalExponent, x.read(sign)),
-    flags: x.select(x.eqz(rest), x.i32(0), inexact),
+    flags,
   };
 }
 
@@ -141,4 +136,25 @@ export function fastProduct(stack: RegisterStack, a: Extended, b: Extended, leav
 export function fastDifference(stack: RegisterStack, a: Extended, b: Extended, leave: Leave): FastResult {
   const { x } = stack;
   return fastSum(stack, a, { ...b, signExponent: x.xor(b.signExponent, x.i32(0x8000)) }, leave);
+}
+
+/** C3 if a = b, C0 if a < b, i32; both are normal numbers or zeros. */
+export function fastOrder(x: Expressions, a: Extended, b: Extended, leave: Leave): Value {
+  const isOrdinary = (value: Extended): Value => {
+    const isNormal = x.ltU(x.sub(exponentOf(x, value), x.i32(1)), x.i32(normals));
+    const isValid = x.and(isNormal, x.compute(Op.i64LtS, value.significand, x.i64(0)));
+    return x.or(isValid, x.eqz(x.or(value.significand, x.extendU(exponentOf(x, value)))));
+  };
+  leave(x.eqz(x.and(isOrdinary(a), isOrdinary(b))));
+  const [exponentA, exponentB] = [exponentOf(x, a), exponentOf(x, b)];
+  const isSameExponent = x.eq(exponentA, exponentB);
+  const isBelow = x.select(isSameExponent, x.ltU(a.significand, b.significand), x.ltU(exponentA, exponentB));
+  const isSame = x.and(isSameExponent, x.eq(a.significand, b.significand));
+  const [signA, signB] = [x.and(a.signExponent, x.i32(0x8000)), x.and(b.signExponent, x.i32(0x8000))];
+  const isSameSign = x.eq(signA, signB);
+  // Of negative numbers the one with the larger magnitude is less.
+  const isLess = x.select(isSameSign, x.xor(isBelow, x.shrU(signA, x.i32(15))), x.shrU(signA, x.i32(15)));
+  const areZero = x.eqz(x.or(a.significand, b.significand));
+  const isEqual = x.or(areZero, x.and(isSame, isSameSign));
+  return x.select(isEqual, x.i32(Status.c3), x.select(isLess, x.i32(Status.c0), x.i32(0)));
 }

@@ -1,5 +1,4 @@
 import { Op, type Value, ValueType } from '@nest86/wasm';
-import type { LibraryFunction } from '../../library/function.ts';
 import {
   loadLnOf2,
   loadLog2Of10,
@@ -7,19 +6,29 @@ import {
   loadLog10Of2,
   loadPi,
 } from '../../library/float80/constants.ts';
-import { fromDecimal, fromFloat32, fromFloat64, fromInteger } from '../../library/float80/conversion.ts';
+import { fromDecimal, fromFloat32, fromFloat64 } from '../../library/float80/conversion.ts';
+import type { CallLibrary, LibraryFunction } from '../../library/function.ts';
 import { stateOffset } from '../../state/layout.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
+import {
+  extend,
+  extendInteger,
+  type FloatFormat,
+  float32,
+  float64,
+  isNotNormal,
+} from './fast-conversions.ts';
 import {
   blocksInteger,
   checkPending,
   defaultNan,
   type Extended,
+  type Leave,
   pairParameters,
   RegisterStack,
   rememberInstruction,
-  stackOverflow,
   Status,
+  stackOverflow,
   stackUnderflow,
 } from './stack.ts';
 
@@ -62,6 +71,30 @@ const push: LibraryFunction = {
   },
 };
 
+/** Pushes a value if there is room: all that it takes mostly. `flags` is 0. */
+function pushFast(stack: RegisterStack, value: Extended, leave: Leave): void {
+  const { x } = stack;
+  const target = x.copy(stack.physical('push'));
+  leave(stack.isFull(target));
+  stack.write(target, value);
+  stack.setTags(x.or(stack.tags, stack.bit(target)));
+  stack.setMaskedStatus(x.i32(0), x.i32(7));
+}
+
+/** Pushes a value, wherever it goes. */
+function pushWhere(stack: RegisterStack, value: Extended, call: CallLibrary): void {
+  const { x, state } = stack;
+  const significand = x.copy(value.significand);
+  const signExponent = x.copy(value.signExponent);
+  x.block((end) => {
+    x.block((leave) => {
+      pushFast(stack, { significand, signExponent }, leave);
+      end();
+    });
+    call(push, [state, significand, signExponent, x.i32(0)]);
+  });
+}
+
 /** FLD ST(i): (state, i). */
 const pushRegister: LibraryFunction = {
   name: 'x87.pushRegister',
@@ -72,10 +105,7 @@ const pushRegister: LibraryFunction = {
     const source = x.copy(stack.physical(index));
     x.if(
       stack.isFull(source),
-      () => {
-        const { significand, signExponent } = stack.read(source);
-        call(push, [state, significand, signExponent, x.i32(0)]);
-      },
+      () => pushWhere(stack, stack.read(source), call),
       () => {
         const { significand, signExponent } = defaultNan(x);
         call(push, [state, significand, signExponent, x.i32(stackUnderflow)]);
@@ -87,23 +117,30 @@ const pushRegister: LibraryFunction = {
 };
 
 /** FLD m32fp, m64fp: (state, bits). */
-function pushFloat(name: string, convert: LibraryFunction): LibraryFunction {
+function pushFloat(name: string, convert: LibraryFunction, format: FloatFormat): LibraryFunction {
   return {
     name,
     parameters: [ValueType.i32, convert.parameters[1]],
     result: undefined,
     build: (x, [state, bits], call) => {
       const stack = new RegisterStack(x, state);
-      stack.clearFloatFlags();
-      const { significand, signExponent } = stack.result(call(convert, [state, bits, stack.control]));
-      call(push, [state, significand, signExponent, stack.floatFlags()]);
+      x.block((end) => {
+        x.block((leave) => {
+          leave(isNotNormal(x, bits, format));
+          pushFast(stack, extend(x, bits, format), leave);
+          end();
+        });
+        stack.clearFloatFlags();
+        const { significand, signExponent } = stack.result(call(convert, [state, bits, stack.control]));
+        call(push, [state, significand, signExponent, stack.floatFlags()]);
+      });
       return undefined;
     },
   };
 }
 
-const pushFloat32 = pushFloat('x87.pushFloat32', fromFloat32);
-const pushFloat64 = pushFloat('x87.pushFloat64', fromFloat64);
+const pushFloat32 = pushFloat('x87.pushFloat32', fromFloat32, float32);
+const pushFloat64 = pushFloat('x87.pushFloat64', fromFloat64, float64);
 
 /** FILD: (state, value i64). */
 const pushInteger: LibraryFunction = {
@@ -111,9 +148,7 @@ const pushInteger: LibraryFunction = {
   parameters: [ValueType.i32, ValueType.i64],
   result: undefined,
   build: (x, [state, value], call) => {
-    const stack = new RegisterStack(x, state);
-    const { significand, signExponent } = stack.result(call(fromInteger, [state, value, stack.control]));
-    call(push, [state, significand, signExponent, x.i32(0)]);
+    pushWhere(new RegisterStack(x, state), extendInteger(x, value), call);
     return undefined;
   },
 };

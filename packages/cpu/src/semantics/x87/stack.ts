@@ -62,6 +62,9 @@ export interface Extended {
   readonly signExponent: Value;
 }
 
+/** Jumps out of a fast way, to where the library is called, if a condition holds. */
+export type Leave = (condition: Value) => void;
+
 /** The default NaN: what masked invalid operations and stack faults give. */
 export function defaultNan(x: Expressions): Extended {
   return { significand: x.i64(0, 0xc0000000 | 0), signExponent: x.i32(0xffff) };

@@ -1,5 +1,4 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
-import type { LibraryFunction } from '../../library/function.ts';
 import {
   toDecimal,
   toFloat32,
@@ -8,8 +7,10 @@ import {
   toInteger32,
   toInteger64,
 } from '../../library/float80/conversion.ts';
+import type { LibraryFunction } from '../../library/function.ts';
 import { stateOffset } from '../../state/layout.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
+import { type FastTake, float32, float64, takeFloat, takeInteger } from './fast-conversions.ts';
 import {
   blocksFloat,
   blocksInteger,
@@ -20,20 +21,31 @@ import {
   stackUnderflow,
 } from './stack.ts';
 
+/** How ST(0) is converted. */
+interface Conversion {
+  /** Where it may raise something or `fast` may leave: (state, a, control) to the bits. */
+  readonly convert?: LibraryFunction;
+  /** A way for usual values. */
+  readonly fast?: FastTake;
+  /** What an empty register gives. */
+  readonly indefinite: (x: Expressions) => Value;
+  /** Exceptions that keep memory from being written. */
+  readonly blocks: number;
+  /** By RC = 3, whatever it is. */
+  readonly truncates?: boolean;
+}
+
 /**
  * ST(0) in another format: (state, pops 0 or 1) to the bits, with what an 80-bit value or ten bytes have beyond 64 bits in floatExponent. Pops the
  * register; floatFlags is then not 0 if memory must stay as it is, and the register is still there.
- * @param indefinite what an empty register gives
  */
 function take(
   name: string,
-  convert: LibraryFunction,
-  indefinite: (x: Expressions) => Value,
-  { blocks, truncates = false }: { blocks: number; truncates?: boolean },
+  type: typeof ValueType.i32 | typeof ValueType.i64,
+  { convert, fast, indefinite, blocks, truncates = false }: Conversion,
 ): LibraryFunction {
-  const type = convert.result!;
   return {
-    name,
+    name: `x87.${name}`,
     parameters: [ValueType.i32, ValueType.i32],
     result: type,
     build: (x, [state, pops], call) => {
@@ -41,24 +53,36 @@ function take(
       const top = x.copy(stack.physical('top'));
       const bits = x.temporary(type);
       const flags = x.temporary(ValueType.i32);
-      const present = x.copy(pops);
-      x.if(
-        stack.isFull(top),
-        () => {
-          const { significand, signExponent } = stack.read(top);
-          const control = truncates ? x.or(stack.control, x.i32(0xc00)) : stack.control;
-          stack.clearFloatFlags();
-          x.write(bits, call(convert, [state, significand, signExponent, control])!);
-          x.write(flags, stack.floatFlags());
-        },
-        () => {
-          x.write(bits, indefinite(x));
-          x.store(Op.i32Store, state, x.i32(0xffff), stateOffset.floatExponent);
-          x.write(flags, x.i32(stackUnderflow));
-        },
-        true,
-      );
-      finishTake(stack, top, present, x.copy(x.read(flags)), blocks);
+      const popped = x.copy(pops);
+      const isFull = x.copy(stack.isFull(top));
+      const failed = (): void => {
+        x.write(bits, indefinite(x));
+        x.store(Op.i32Store, state, x.i32(0xffff), stateOffset.floatExponent);
+        x.write(flags, x.i32(stackUnderflow));
+      };
+      const converted = (by: LibraryFunction): void => {
+        const { significand, signExponent } = stack.read(top);
+        const control = truncates ? x.or(stack.control, x.i32(0xc00)) : stack.control;
+        stack.clearFloatFlags();
+        x.write(bits, call(by, [state, significand, signExponent, control])!);
+        x.write(flags, stack.floatFlags());
+      };
+      x.block((end) => {
+        if (fast !== undefined) {
+          x.block((leave) => {
+            leave(x.eqz(isFull));
+            const taken = fast(stack, stack.read(top), leave);
+            x.write(bits, taken.bits);
+            stack.clearFloatFlags();
+            stack.setTags(x.and(stack.tags, x.xor(x.shl(popped, top), x.i32(-1))));
+            stack.setMaskedStatus(taken.flags, popped);
+            end();
+          });
+        }
+        if (convert === undefined) failed();
+        else x.if(isFull, () => converted(convert), failed, true);
+        finishTake(stack, top, popped, x.copy(x.read(flags)), blocks);
+      });
       return x.read(bits);
     },
   };
@@ -79,37 +103,56 @@ function finishTake(stack: RegisterStack, top: Value, pops: Value, flags: Value,
   );
 }
 
-const float = { blocks: blocksFloat };
-const integer = { blocks: blocksInteger };
-const truncated = { blocks: blocksInteger, truncates: true };
-const takeFloat32 = take('x87.takeFloat32', toFloat32, (x) => x.i32(0xffc00000 | 0), float);
-const takeFloat64 = take('x87.takeFloat64', toFloat64, (x) => x.i64(0, 0xfff80000 | 0), float);
-const indefinite16 = (x: Expressions): Value => x.i32(-0x8000);
-const indefinite32 = (x: Expressions): Value => x.i32(0x80000000 | 0);
-const indefinite64 = (x: Expressions): Value => x.i64(0, 0x80000000 | 0);
-const takeInteger: Readonly<Record<number, LibraryFunction>> = {
-  16: take('x87.takeInteger16', toInteger16, indefinite16, integer),
-  32: take('x87.takeInteger32', toInteger32, indefinite32, integer),
-  64: take('x87.takeInteger64', toInteger64, indefinite64, integer),
-};
-const takeTruncated: Readonly<Record<number, LibraryFunction>> = {
-  16: take('x87.takeTruncated16', toInteger16, indefinite16, truncated),
-  32: take('x87.takeTruncated32', toInteger32, indefinite32, truncated),
-  64: take('x87.takeTruncated64', toInteger64, indefinite64, truncated),
-};
-const takeDecimal = take('x87.takeDecimal', toDecimal, (x) => x.i64(0, 0xc0000000 | 0), integer);
+const takeFloat32 = take('takeFloat32', ValueType.i32, {
+  convert: toFloat32,
+  fast: takeFloat(float32),
+  indefinite: (x) => x.i32(0xffc00000 | 0),
+  blocks: blocksFloat,
+});
+const takeFloat64 = take('takeFloat64', ValueType.i64, {
+  convert: toFloat64,
+  fast: takeFloat(float64),
+  indefinite: (x) => x.i64(0, 0xfff80000 | 0),
+  blocks: blocksFloat,
+});
 
-/** An 80-bit value as it is: raises nothing. */
-const unchanged: LibraryFunction = {
-  name: 'x87.unchanged',
-  parameters: [ValueType.i32, ValueType.i64, ValueType.i32, ValueType.i32],
-  result: ValueType.i64,
-  build: (x, [state, significand, signExponent]) => {
+/** FIST, FISTTP: by bits. */
+function takeIntegers(truncates: boolean): Readonly<Record<number, LibraryFunction>> {
+  const of = (
+    bits: 16 | 32 | 64,
+    convert: LibraryFunction,
+    indefinite: (x: Expressions) => Value,
+  ): LibraryFunction =>
+    take(`take${truncates ? 'Truncated' : 'Integer'}${bits}`, bits === 64 ? ValueType.i64 : ValueType.i32, {
+      convert,
+      fast: takeInteger(bits, truncates),
+      indefinite,
+      blocks: blocksInteger,
+      truncates,
+    });
+  return {
+    16: of(16, toInteger16, (x) => x.i32(-0x8000)),
+    32: of(32, toInteger32, (x) => x.i32(0x80000000 | 0)),
+    64: of(64, toInteger64, (x) => x.i64(0, 0x80000000 | 0)),
+  };
+}
+
+const takeRounded = takeIntegers(false);
+const takeTruncated = takeIntegers(true);
+const takeDecimal = take('takeDecimal', ValueType.i64, {
+  convert: toDecimal,
+  // The decimal indefinite has the default NaN's bits.
+  indefinite: (x) => defaultNan(x).significand,
+  blocks: blocksInteger,
+});
+const takeExtended = take('takeExtended', ValueType.i64, {
+  fast: ({ x, state }, { significand, signExponent }) => {
     x.store(Op.i32Store, state, signExponent, stateOffset.floatExponent);
-    return significand;
+    return { bits: significand, flags: x.i32(0) };
   },
-};
-const takeExtended = take('x87.takeExtended', unchanged, (x) => defaultNan(x).significand, integer);
+  indefinite: (x) => defaultNan(x).significand,
+  blocks: blocksInteger,
+});
 
 /** Stores ST(0) to memory. */
 function storeBits(op: Operation, read: LibraryFunction, pops: boolean): void {
@@ -213,8 +256,8 @@ export const stores: Family = {
       rememberInstruction(op);
       op.library(copyUnchecked, [op.state, op.registerNumber(0)]);
     },
-    FIST: (op) => storeBits(op, takeInteger[op.bits(0)], false),
-    FISTP: (op) => storeBits(op, takeInteger[op.bits(0)], true),
+    FIST: (op) => storeBits(op, takeRounded[op.bits(0)], false),
+    FISTP: (op) => storeBits(op, takeRounded[op.bits(0)], true),
     FISTTP: (op) => storeBits(op, takeTruncated[op.bits(0)], true),
     FBSTP: (op) => storeBits(op, takeDecimal, true),
   },

@@ -1,0 +1,65 @@
+import { codeAddress, scratchAddress } from '../../test/harness/host-state.ts';
+
+/*
+ * What fuzz programs find in memory. The scratch page and the code are where the native harness has them, so that its cases fit. Pages that
+ * follow each other are apart in physical memory; code is mapped twice.
+ */
+
+export const pageSize = 4096;
+export { codeAddress, scratchAddress };
+/** Two pages; what is before them is not mapped. */
+export const scratchPages = 2;
+/** Behind the scratch pages: may be read only. */
+export const constantAddress: number = scratchAddress + scratchPages * pageSize;
+/** Two pages between unmapped ones. */
+export const stackAddress: number = scratchAddress + 6 * pageSize;
+export const stackPages = 2;
+export const stackTop: number = stackAddress + pageSize + 0x800;
+/** Counters of loops and tables of addresses. */
+export const dataAddress: number = scratchAddress + 10 * pageSize;
+export const codePages = 4;
+/** The code again. */
+export const aliasAddress: number = codeAddress + 0x10_0000;
+
+export const ramSize = 0x2_0000;
+export const tables = 0x1000;
+
+interface Mapping {
+  readonly linear: number;
+  readonly physical: number;
+  readonly isWritable: boolean;
+}
+
+const code: readonly number[] = [0x12000, 0x10000, 0x13000, 0x11000];
+export const mappings: readonly Mapping[] = [
+  { linear: scratchAddress, physical: 0x9000, isWritable: true },
+  { linear: scratchAddress + pageSize, physical: 0x7000, isWritable: true },
+  { linear: constantAddress, physical: 0x8000, isWritable: false },
+  { linear: stackAddress, physical: 0xb000, isWritable: true },
+  { linear: stackAddress + pageSize, physical: 0xa000, isWritable: true },
+  { linear: dataAddress, physical: 0xc000, isWritable: true },
+  ...code.map((physical, i) => ({ linear: codeAddress + i * pageSize, physical, isWritable: true })),
+  ...code.map((physical, i) => ({ linear: aliasAddress + i * pageSize, physical, isWritable: true })),
+];
+
+/** Physical address of a mapped linear one, or -1. */
+export function physicalOf(linear: number): number {
+  const page = linear - (linear % pageSize);
+  const found = mappings.find((mapping) => mapping.linear === page);
+  return found === undefined ? -1 : found.physical + (linear - page);
+}
+
+/** Writes the page tables into RAM. */
+export function writeTables(ram: Uint8Array): void {
+  const view = new DataView(ram.buffer, ram.byteOffset);
+  const user = 7;
+  const level3 = tables + 0x1000;
+  const level2 = tables + 0x2000;
+  view.setUint32(tables, level3 | user, true);
+  view.setUint32(level3, level2 | user, true);
+  for (const { linear, physical, isWritable } of mappings) {
+    const table = tables + (linear < codeAddress ? 0x3000 : 0x4000);
+    view.setUint32(level2 + 8 * (linear >>> 21), table | user, true);
+    view.setUint32(table + 8 * ((linear >>> 12) & 511), physical | (isWritable ? user : 5), true);
+  }
+}
