@@ -1,7 +1,8 @@
 #!/bin/bash
-# Builds the guest programs: each folder here but lib is one, and becomes NAME/NAME.elf, which is committed.
-#   build.sh           builds all
-#   build.sh NAME...   builds some
+# Builds the guest programs, which are committed: bench becomes bench/bench.elf, system/long/NAME.c (64-bit mode)
+# and system/protected/NAME.c (32-bit) become system/NAME.elf.
+#   build.sh              builds all
+#   build.sh PROGRAM...   builds some: bench, system, system/long/NAME, system/protected/NAME
 #   build.sh --check   says whether the committed binaries are what the sources give; writes nothing
 # Needs gcc for x86-64 and binutils. The committed bytes come from the versions that README.md names.
 set -euo pipefail
@@ -10,20 +11,65 @@ cd "$(dirname "$0")"
 
 . ./flags.sh
 
-build() { # build NAME OUTPUT
-  local name=$1 output=$2 source object objects=()
-  for source in lib/*.S lib/*.c "$name"/*.S "$name"/*.c; do
-    [ -e "$source" ] || continue
-    object=$work/${source//\//-}.o
-    # shellcheck disable=SC2046
-    "$CC" "${CODE_FLAGS[@]}" $(flags_of "$source") -c "$source" -o "$object"
-    objects+=("$object")
-  done
-  "$LD" -m elf_x86_64 -static -nostdlib --build-id=none -z noexecstack -z max-page-size=0x1000 \
-    --no-warn-rwx-segments -T lib/guest.ld -o "$work/$name.elf64" "${objects[@]}"
+compile() { # compile SOURCE FLAGS...; sets `object`
+  local source=$1
+  shift
+  object=$work/${source//\//-}.o
+  # shellcheck disable=SC2046
+  "$CC" "${CODE_FLAGS[@]}" $(flags_of "$source") "$@" -c "$source" -o "$object"
+}
+
+link_long() { # link_long OUTPUT OBJECTS...; 64-bit code
+  local output=$1
+  shift
+  "$LD" -m elf_x86_64 "${LINK_FLAGS[@]}" -T lib/guest.ld -o "$work/linked" "$@"
   # Multiboot loaders take an ELF32 file only; the code in it is 64-bit all the same.
-  "$OBJCOPY" --strip-all -O elf32-i386 "$work/$name.elf64" "$output"
+  "$OBJCOPY" --strip-all -O elf32-i386 "$work/linked" "$output"
   chmod 644 "$output"
+}
+
+link_protected() { # link_protected OUTPUT OBJECTS...; 32-bit code
+  local output=$1
+  shift
+  "$LD" -m elf_i386 "${LINK_FLAGS[@]}" --gc-sections -T system/protected/lib/guest.ld -o "$output" "$@"
+  "$OBJCOPY" --strip-all "$output"
+  chmod 644 "$output"
+}
+
+build() { # build PROGRAM OUTPUT
+  local program=$1 output=$2 source objects=()
+  case $program in
+    system/long/*)
+      for source in lib/*.S lib/*.c system/common/*.c system/long/lib/*.c "$program".c; do
+        compile "$source" -Isystem/common -Isystem/long/lib
+        objects+=("$object")
+      done
+      link_long "$output" "${objects[@]}"
+      ;;
+    system/protected/*)
+      for source in lib/console.c system/common/*.c system/protected/lib/*.S system/protected/lib/*.c "$program".c; do
+        compile "$source" -m32 -march=i686 -ffunction-sections -Isystem/common -Isystem/protected/lib
+        objects+=("$object")
+      done
+      link_protected "$output" "${objects[@]}"
+      ;;
+    *)
+      for source in lib/*.S lib/*.c "$program"/*.S "$program"/*.c; do
+        [ -e "$source" ] || continue
+        compile "$source"
+        objects+=("$object")
+      done
+      link_long "$output" "${objects[@]}"
+      ;;
+  esac
+}
+
+# The file that a program is built into: bench has a folder, the system guests have one together.
+output_of() {
+  case $1 in
+    system/*) echo "system/${1##*/}.elf" ;;
+    *) echo "$1/$1.elf" ;;
+  esac
 }
 
 work=$(mktemp -d)
@@ -34,24 +80,32 @@ if [ "${1:-}" = --check ]; then
   check=1
   shift
 fi
-names=("$@")
-if [ ${#names[@]} = 0 ]; then
-  for folder in */; do
-    [ "$folder" = lib/ ] || names+=("${folder%/}")
-  done
+
+programs=()
+add_system() {
+  local source
+  for source in system/long/*.c system/protected/*.c; do programs+=("${source%.c}"); done
+}
+if [ $# = 0 ]; then
+  programs=(bench)
+  add_system
 fi
+for name in "$@"; do
+  if [ "$name" = system ]; then add_system; else programs+=("$name"); fi
+done
 
 status=0
-for name in "${names[@]}"; do
+for program in "${programs[@]}"; do
+  output=$(output_of "$program")
   if [ $check = 0 ]; then
-    build "$name" "$name/$name.elf"
-    echo "$name/$name.elf: $(stat -c %s "$name/$name.elf") bytes"
+    build "$program" "$output"
+    echo "$output: $(stat -c %s "$output") bytes"
   else
-    build "$name" "$work/$name.elf"
-    if cmp -s "$work/$name.elf" "$name/$name.elf"; then
-      echo "$name/$name.elf: same bytes"
+    build "$program" "$work/built.elf"
+    if cmp -s "$work/built.elf" "$output"; then
+      echo "$output: same bytes"
     else
-      echo "$name/$name.elf: differs from what the sources give with $("$CC" --version | head -n 1)"
+      echo "$output: differs from what the sources give with $("$CC" --version | head -n 1)"
       status=1
     fi
   fi

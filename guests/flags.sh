@@ -10,6 +10,8 @@ CODE_FLAGS=(-m64 -march=x86-64 -mtune=generic -O2 -std=gnu11 -ffreestanding -fno
   -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fno-ident -ffp-contract=off
   -Wall -Wextra -Werror -Ilib)
 
+LINK_FLAGS=(-static -nostdlib --build-id=none -z noexecstack -z max-page-size=0x1000 --no-warn-rwx-segments)
+
 # No exception handler saves vector registers, so a file uses them only if it asks for them here.
 flags_of() {
   case $1 in

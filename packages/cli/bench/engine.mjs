@@ -30,7 +30,9 @@ const kernels = (
 
 /** Clock ticks of a process are hundredths of a second on Linux. */
 function processorSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
@@ -61,14 +63,26 @@ function measure(command, args) {
 }
 
 const nest86 = (accel, append) =>
-  measure(values.node, [main, 'run', '--kernel', guest, '--accel', accel, '--append', append, '--timeout', '100']);
+  measure(values.node, [
+    main,
+    'run',
+    '--kernel',
+    guest,
+    '--accel',
+    accel,
+    '--append',
+    append,
+    '--timeout',
+    '100',
+  ]);
 const qemu = (append) =>
   measure('qemu-system-x86_64', [
     ...['-accel', 'tcg', '-cpu', 'max', '-m', '256', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
     ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04', '-kernel', guest, '-append', append],
   ]);
 
-const best = (runs) => Math.max(...runs.slice(1).map((run) => run.mips), runs.length === 1 ? runs[0].mips : 0);
+const best = (runs) =>
+  Math.max(...runs.slice(1).map((run) => run.mips), runs.length === 1 ? runs[0].mips : 0);
 const cell = (value, digits = 0) => (value === undefined ? '-' : value.toFixed(digits)).padStart(9);
 
 const rows = [];
@@ -112,12 +126,19 @@ for (const name of kernels) {
     ].join(' '),
   );
 }
-const geometricMean = (numbers) => Math.exp(numbers.reduce((sum, number) => sum + Math.log(number), 0) / numbers.length);
+const geometricMean = (numbers) =>
+  Math.exp(numbers.reduce((sum, number) => sum + Math.log(number), 0) / numbers.length);
 const ratios = rows.map((row) => row.ratioVsTcg).filter((ratio) => ratio !== undefined);
 const geomeanVsTcg = ratios.length > 0 ? geometricMean(ratios) : undefined;
-if (geomeanVsTcg !== undefined) console.log(`geometric mean of ${ratios.length}: ${geomeanVsTcg.toFixed(2)} (above 1: nest86 is faster)`);
+if (geomeanVsTcg !== undefined)
+  console.log(`geometric mean of ${ratios.length}: ${geomeanVsTcg.toFixed(2)} (above 1: nest86 is faster)`);
 if (values.json !== undefined) {
   const node = execFileSync(values.node, ['--version'], { encoding: 'utf8' }).trim();
-  const version = values.qemu ? execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0] : null;
-  writeFileSync(values.json, `${JSON.stringify({ node, qemu: version, kernels: rows, geomeanVsTcg }, null, 2)}\n`);
+  const version = values.qemu
+    ? execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0]
+    : null;
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ node, qemu: version, kernels: rows, geomeanVsTcg }, null, 2)}\n`,
+  );
 }

@@ -6,10 +6,12 @@ export {
   type ProcessorParts,
   type RunEnd,
 } from './engine/processor.ts';
+export { memoryHash, stateHash } from './engine/state-hash.ts';
 export { Activity, Segment, type StateField, stateOffset } from './state/layout.ts';
 export { VcpuState } from './state/vcpu-state.ts';
-export { GuestFault, guestFault } from './system/fault.ts';
 export { type Capabilities, capabilitiesOf } from './system/capabilities.ts';
+export { GuestFault, guestFault } from './system/fault.ts';
+export { resetState, type SegmentCache, setSegmentCache } from './system/reset.ts';
 export type {
   CpuidSource,
   IoPorts,
@@ -19,5 +21,3 @@ export type {
   TaskPriority,
   TimeSource,
 } from './system/unit.ts';
-export { resetState, type SegmentCache, setSegmentCache } from './system/reset.ts';
-export { memoryHash, stateHash } from './engine/state-hash.ts';

@@ -36,7 +36,12 @@ const table: readonly (readonly [leaf: number, subleaf: number, register: number
     'prefetchwt1 avx512vbmi umip pku ospke waitpkg avx512vbmi2 shstk gfni vaes vpclmulqdq avx512vnni avx512bitalg tme avx512-vpopcntdq - la57 - - - - - rdpid kl bus-lock-detect cldemote - movdiri movdir64b enqcmd sgxlc pks',
   ],
   [13, 1, Register.eax, 'xsaveopt xsavec xgetbv1 xsaves xfd'],
-  [0x80000001, 0, Register.edx, '- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr-opt pdpe1gb rdtscp - lm 3dnowext 3dnow'],
+  [
+    0x80000001,
+    0,
+    Register.edx,
+    '- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr-opt pdpe1gb rdtscp - lm 3dnowext 3dnow',
+  ],
   [
     0x80000001,
     0,

@@ -77,7 +77,8 @@ export class CpuidModel {
   get xcr0Mask(): number {
     if (!this.has('xsave')) return 0;
     let mask = 3;
-    for (const [bit, { feature }] of Object.entries(components)) if (this.has(feature)) mask |= 1 << Number(bit);
+    for (const [bit, { feature }] of Object.entries(components))
+      if (this.has(feature)) mask |= 1 << Number(bit);
     return mask;
   }
 
@@ -91,7 +92,8 @@ export class CpuidModel {
       if (index < 0x80000000 && this.vendor === 'intel') this.read(13, subleaf, dynamic, out);
       return;
     }
-    for (let register = 0; register < 4; register++) out[register] = this.masks.get(keyOf(index, subleaf, register)) ?? 0;
+    for (let register = 0; register < 4; register++)
+      out[register] = this.masks.get(keyOf(index, subleaf, register)) ?? 0;
     switch (index) {
       case 0:
       case 0x80000000:

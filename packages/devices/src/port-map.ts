@@ -11,10 +11,17 @@ export class PortMap {
 
   /** @throws RangeError if the range leaves the port space or overlaps another */
   add(first: number, count: number, handler: PortHandler): void {
-    if (!Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 1 || first + count > 65536)
+    if (
+      !Number.isInteger(first) ||
+      !Number.isInteger(count) ||
+      first < 0 ||
+      count < 1 ||
+      first + count > 65536
+    )
       throw new RangeError(`ports ${first} to ${first + count - 1}: 0 to 65535 are allowed`);
     for (let port = first; port < first + count; port++)
-      if (this.handlers[port] !== undefined) throw new RangeError(`port 0x${port.toString(16)} is taken already`);
+      if (this.handlers[port] !== undefined)
+        throw new RangeError(`port 0x${port.toString(16)} is taken already`);
     for (let port = first; port < first + count; port++) {
       this.handlers[port] = handler;
       this.bases[port] = first;

@@ -21,8 +21,8 @@ import {
   type TlbName,
   Translation,
 } from '@nest86/mmu';
-import { type BootImage, bootInformation } from './load/multiboot.ts';
 import { ImageError } from './load/elf.ts';
+import { type BootImage, bootInformation } from './load/multiboot.ts';
 
 export interface BareMachineOptions {
   /** Bytes of RAM from address 0, a multiple of 64 KiB. */

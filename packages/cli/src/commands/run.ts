@@ -20,7 +20,10 @@ const options = {
     group: guest,
     help: 'Start this multiboot or PVH image in 32-bit protected mode.',
   }),
-  append: withDefault('', text('a command line'), 'TEXT', { group: guest, help: 'Command line for the kernel.' }),
+  append: withDefault('', text('a command line'), 'TEXT', {
+    group: guest,
+    help: 'Command line for the kernel.',
+  }),
   memory: withDefault(256 << 20, byteCount, 'SIZE', {
     group: guest,
     help: 'RAM, such as 64M or 1G. Default: 256M.',

@@ -9,7 +9,9 @@ export function describeProcessor(machine: BareMachine): string {
   const lines: string[] = [];
   const hex = (value: bigint): string => value.toString(16).padStart(16, '0');
   const rip = state.getBig('rip');
-  lines.push(`rip ${hex(rip)}  rflags ${(state.flags >>> 0).toString(16).padStart(8, '0')}  cpl ${state.get('cpl')}`);
+  lines.push(
+    `rip ${hex(rip)}  rflags ${(state.flags >>> 0).toString(16).padStart(8, '0')}  cpl ${state.get('cpl')}`,
+  );
   for (let i = 0; i < 16; i += 4)
     lines.push(
       names

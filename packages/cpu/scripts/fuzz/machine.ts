@@ -190,11 +190,17 @@ export class FuzzMachine implements LockstepSide {
 
   /** Builds the handlers of instructions in one module: for each alone it takes longer, on Node 20 much longer. */
   prepare(instructions: readonly Uint8Array[]): void {
-    const { engine, processor } = this;
-    // The mode is that of whatever block was made last.
-    processor.run(1);
+    const { engine, processor, memory } = this;
+    // A block that ends in itself tells the mode: JMP $.
+    this.restart();
+    const start = BigInt(codeAddress);
+    writeTables(memory);
+    memory.set([0xeb, 0xfe], physicalOf(codeAddress));
+    processor.state.setBig('rip', start);
+    processor.run(8);
     const mode = engine.code.blockOf(processor.state.get('exitRecord'))?.mode;
-    if (mode === undefined) return;
+    if (mode === undefined) throw new Error('the block was not kept');
+    engine.code.flush();
     for (const code of instructions) this.translate(code, mode);
     engine.handlers.build();
   }
@@ -202,7 +208,7 @@ export class FuzzMachine implements LockstepSide {
   private translate(code: Uint8Array, mode: CodeMode): void {
     const bytes = new Uint8Array(15).fill(0x90);
     bytes.set(code);
-    // Records of the free end: nothing is there before a program runs.
+    // At the end of the records nothing is yet.
     this.engine.code.translator.write(this.engine.physical.base - 64, bytes, 0, 0, mode);
   }
 }

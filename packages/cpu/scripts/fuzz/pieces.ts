@@ -1,4 +1,11 @@
-import { DecodeStatus, decode, Instruction, RegisterClass, registerClass, registerNumber } from '@nest86/decoder';
+import {
+  DecodeStatus,
+  decode,
+  Instruction,
+  RegisterClass,
+  registerClass,
+  registerNumber,
+} from '@nest86/decoder';
 import { ControlFlow, controlFlow, flagsUndefined, isString } from '@nest86/decoder/info';
 import { definitions } from '../../src/semantics/definitions.ts';
 import { CaseGenerator } from '../../test/harness/cases.ts';
@@ -46,10 +53,11 @@ const rdi = 7;
 
 let generator: CaseGenerator | undefined;
 
-/** @param size how many, of all mnemonics in turn, before more integer instructions are added */
+/** @param size least number of integer instructions: what the native cases give is filled up with common ones */
 export function makePool(seed: number, size: number): PiecePool {
   generator ??= new CaseGenerator((name) => Object.hasOwn(definitions, name));
-  const { cases, page } = generator.batch(size, seed);
+  // Each mnemonic about once.
+  const { cases, page } = generator.batch(generator.mnemonics.length, seed);
   const random = randomNumbers(seed ^ 0x5eed);
   const pool = {
     integer: [] as Piece[],
@@ -60,7 +68,8 @@ export function makePool(seed: number, size: number): PiecePool {
   };
   for (const one of cases) {
     const piece = pieceOf(one.code, one);
-    if (piece !== undefined) pool[kindOf(one)].push(piece);
+    const list = pool[kindOf(one)];
+    if (piece !== undefined && (list !== pool.vector || random() % 3 === 0)) list.push(piece);
   }
   while (pool.integer.length < size) {
     const piece = pieceOf(commonInstruction(random), undefined);

@@ -1,5 +1,13 @@
-import type { HostState } from '../../test/harness/host-state.ts';
-import { aliasAddress, codeAddress, codePages, dataAddress, pageSize, scratchAddress, stackAddress } from './address-space.ts';
+import { type HostState, stateAt, stateOf } from '../../test/harness/host-state.ts';
+import {
+  aliasAddress,
+  codeAddress,
+  codePages,
+  dataAddress,
+  pageSize,
+  scratchAddress,
+  stackAddress,
+} from './address-space.ts';
 
 /** What a field of an instruction refers to. */
 export type Place =
@@ -101,14 +109,12 @@ export function layOut(program: Program): Image {
   const data = new Uint8Array(pageSize);
   const dataView = new DataView(data.buffer);
   for (const [i, counter] of counters.entries()) dataView.setInt32(4 * i, counter, true);
-  for (const [i, place] of table.entries())
-    dataView.setUint32(tableOffset + 8 * i, resolve(place), true);
+  for (const [i, place] of table.entries()) dataView.setUint32(tableOffset + 8 * i, resolve(place), true);
   const stack = new Uint8Array(2 * pageSize);
   const stackView = new DataView(stack.buffer);
   for (let i = 0; i < stack.length; i += 8) stackView.setUint32(i, program.stackFill, true);
-  const state = { bytes: program.state.bytes.slice(), view: program.state.view };
-  const stateView = new DataView(state.bytes.buffer);
-  stateView.setBigUint64(136, BigInt(starts[0]), true);
+  const state = stateOf(program.state.bytes.slice());
+  state.view.setBigUint64(stateAt.rip, BigInt(starts[0]), true);
   return {
     parts: [
       { address: codeAddress, bytes: code },
@@ -116,7 +122,7 @@ export function layOut(program: Program): Image {
       { address: scratchAddress, bytes: program.scratch },
       { address: stackAddress, bytes: stack },
     ],
-    state: { bytes: state.bytes, view: stateView },
+    state,
     resume: starts,
     isUser: program.isUser,
     endsAtFault: program.endsAtFault,

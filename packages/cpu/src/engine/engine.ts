@@ -90,8 +90,7 @@ export class Engine {
         for (const processor of this.processors.values()) processor.layoutChanged();
       },
       pagesProtected: (first, count) => {
-        for (const processor of this.processors.values())
-          processor.banks.protect(ram + first * 4096, count);
+        for (const processor of this.processors.values()) processor.banks.protect(ram + first * 4096, count);
       },
     });
   }

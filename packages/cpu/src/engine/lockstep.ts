@@ -142,7 +142,10 @@ export class Lockstep {
 /** Text of a divergence: differences, and the way there as Intel writes it. */
 export function divergenceText(divergence: Divergence): string {
   const { from, to, differences: found, steps, isRepeatable } = divergence;
-  const lines = [`agree after ${from} instructions, differ after ${to}:`, ...found.map((line) => `  ${line}`)];
+  const lines = [
+    `agree after ${from} instructions, differ after ${to}:`,
+    ...found.map((line) => `  ${line}`),
+  ];
   if (!isRepeatable) lines.push('  (not the same when run again or single-stepped)');
   const instruction = new Instruction();
   const bytes = new Uint8Array(15);
@@ -208,11 +211,7 @@ function differences(reference: LockstepSide, candidate: LockstepSide): string[]
   note('control registers', contextText(candidate), contextText(reference));
   const word = differentWord(reference, candidate);
   if (word >= 0)
-    note(
-      `memory from ${(4 * word).toString(16)}`,
-      memoryText(candidate, word),
-      memoryText(reference, word),
-    );
+    note(`memory from ${(4 * word).toString(16)}`, memoryText(candidate, word), memoryText(reference, word));
   return found;
 }
 

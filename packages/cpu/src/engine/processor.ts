@@ -8,7 +8,7 @@ import {
   registerClass,
 } from '@nest86/decoder';
 import { ControlFlow, controlFlow } from '@nest86/decoder/info';
-import { Access, Fault, Fast, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
+import { Access, Fast, Fault, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
 import { FastBanks } from '../memory/fast-banks.ts';
 import { ProcessorMemory } from '../memory/processor-memory.ts';
 import type { CodeMode } from '../records/code-mode.ts';
@@ -17,12 +17,13 @@ import { nameOf } from '../records/translate.ts';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
-import { Breakpoints } from '../system/breakpoints.ts';
 import { unavailable } from '../system/availability.ts';
-import { GuestFault, guestFault } from '../system/fault.ts';
+import { Breakpoints } from '../system/breakpoints.ts';
+import type { Capabilities } from '../system/capabilities.ts';
 import { EventDelivery } from '../system/exceptions.ts';
+import { GuestFault, guestFault } from '../system/fault.ts';
 import { registerServices } from '../system/register-services.ts';
-import { transferServices, transferForm } from '../system/transfer-services.ts';
+import { transferForm, transferServices } from '../system/transfer-services.ts';
 import type {
   CpuidSource,
   IoPorts,
@@ -32,7 +33,6 @@ import type {
   TaskPriority,
   TimeSource,
 } from '../system/unit.ts';
-import type { Capabilities } from '../system/capabilities.ts';
 import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
 import { banksPerProcessor, type Engine } from './engine.ts';
 
@@ -76,6 +76,8 @@ const flagResume = 0x10000;
 const flagVm = 0x20000;
 const flagAlignment = 0x40000;
 const lma = 0x400;
+/** CR4.OSXMMEXCPT. */
+const osxmmexcpt = 0x400;
 /** BS of DR6. */
 const singleStep = 0x4000;
 /** Interrupt shadow of MOV and POP to SS. */
@@ -149,7 +151,15 @@ export class Processor implements SystemUnit {
     this.mmu = parts.mmu;
     this.context = parts.context;
     this.breakpoints = new Breakpoints(this.state);
-    this.memory = new ProcessorMemory(this.state, parts.mmu, parts.context, this.banks, buffer, undefined, this.breakpoints);
+    this.memory = new ProcessorMemory(
+      this.state,
+      parts.mmu,
+      parts.context,
+      this.banks,
+      buffer,
+      undefined,
+      this.breakpoints,
+    );
     this.io = parts.io;
     this.cpuid = parts.cpuid;
     this.msrs = parts.msrs;
@@ -228,7 +238,8 @@ export class Processor implements SystemUnit {
       const left = this.end - this.retired;
       const shadow = state.get('interruptShadow');
       const flags = state.get('systemFlags');
-      if (shadow === 0 && (flags & (flagTrap | flagResume)) === 0 && !this.breakpoints.isArmed) this.stay(left);
+      if (shadow === 0 && (flags & (flagTrap | flagResume)) === 0 && !this.breakpoints.isArmed)
+        this.stay(left);
       else this.oneInstruction(shadow, flags);
     }
     state.setPair('rip', this.ripLow, this.ripHigh);
@@ -428,7 +439,14 @@ export class Processor implements SystemUnit {
     most: number,
     room: number,
   ): Block | undefined {
-    const made = this.engine.code.translate(host, offset, this.mode, () => this.nextPage(low, high), most, room);
+    const made = this.engine.code.translate(
+      host,
+      offset,
+      this.mode,
+      () => this.nextPage(low, high),
+      most,
+      room,
+    );
     if (typeof made === 'object') return made;
     if (made === limitFault) this.raise(Exception.generalProtection, 0);
     else if (made === fetchFault && this.pendingFetchFault) this.raiseFromState();
@@ -544,7 +562,14 @@ export class Processor implements SystemUnit {
   }
 
   /** A record between two blocks; 0 if there is no room. */
-  private edge(source: Block, row: number, start: number, target: number, delta: number, host: number): number {
+  private edge(
+    source: Block,
+    row: number,
+    start: number,
+    target: number,
+    delta: number,
+    host: number,
+  ): number {
     const { code, view } = this.engine;
     const edge = code.extraRecord(source);
     if (edge === 0) return 0;
@@ -633,11 +658,14 @@ export class Processor implements SystemUnit {
     const { state } = this;
     const vector = state.get('faultVector');
     if (vector < 0) return;
-    if (vector === Exception.page) state.setPair('cr2', state.low('faultAddress'), state.high('faultAddress'));
+    if (vector === Exception.page)
+      state.setPair('cr2', state.low('faultAddress'), state.high('faultAddress'));
     this.raise(vector, state.get('faultError'));
   }
 
   private raise(vector: number, errorCode: number): void {
+    // SDM vol. 3, 2.5: without CR4.OSXMMEXCPT an unmasked SIMD exception is #UD.
+    if (vector === Exception.simd && (this.context.cr4 & osxmmexcpt) === 0) vector = Exception.invalidOpcode;
     if (this.observer?.exception(vector, errorCode) === true) return;
     this.deliver(() => this.delivery.exception(this, vector, errorCode));
   }
@@ -699,7 +727,13 @@ export class Processor implements SystemUnit {
     const codeAttributes = state.get('segmentAttributes', Segment.cs);
     const is64 = isLong && (codeAttributes & 0x2000) !== 0;
     const isProtected = (context.cr0 & 1) !== 0 && (flags & flagVm) === 0;
-    const bits = is64 ? 64 : isProtected && (codeAttributes & 0x4000) !== 0 ? 32 : (codeAttributes & 0x4000) !== 0 ? 32 : 16;
+    const bits = is64
+      ? 64
+      : isProtected && (codeAttributes & 0x4000) !== 0
+        ? 32
+        : (codeAttributes & 0x4000) !== 0
+          ? 32
+          : 16;
     const stackIs32 = (state.get('segmentAttributes', Segment.ss) & 0x4000) !== 0;
     const isFlat = is64 || [Segment.es, Segment.ss, Segment.ds].every((segment) => this.isFlat(segment));
     const cr0 = context.cr0;
@@ -735,4 +769,3 @@ export class Processor implements SystemUnit {
 function hex(high: number, low: number): string {
   return `${(high >>> 0).toString(16).padStart(8, '0')}${(low >>> 0).toString(16).padStart(8, '0')}`;
 }
-

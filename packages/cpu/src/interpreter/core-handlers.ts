@@ -8,7 +8,14 @@ import {
   type Value,
   ValueType,
 } from '@nest86/wasm';
-import { codeEntries, codeEntriesOffset, codeEntry, jumpCacheFactor } from '../memory/fast-tlb.ts';
+import {
+  codeEntries,
+  codeEntriesOffset,
+  codeEntry,
+  jumpCacheFactor,
+  tlbEntries,
+  tlbFold,
+} from '../memory/fast-tlb.ts';
 import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import { stateOffset } from '../state/layout.ts';
 
@@ -220,4 +227,11 @@ export function popReturn(x: Expressions, state: Value, linear: Value, host: Val
     x.eq(x.load(Op.i32Load, entry, stateOffset.returns + 12), host),
   );
   return x.select(isExpected, x.load(Op.i32Load, entry, stateOffset.returns + 8), x.i32(0));
+}
+
+/** Address of the fast TLB's entry for data at a linear address. @param bank address of the bank @param low lower half of the address */
+export function dataEntryOf(x: Expressions, bank: Value, low: Value): Value {
+  const page = x.shrU(low, x.i32(7));
+  const folded = x.xor(page, x.shrU(low, x.i32(7 + tlbFold)));
+  return x.add(bank, x.and(folded, x.i32((tlbEntries - 1) << 5)));
 }

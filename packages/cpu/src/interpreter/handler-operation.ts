@@ -1,19 +1,13 @@
 import { type Callee, type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
 import type { CallLibrary } from '../library/function.ts';
-import {
-  AccessRequest,
-  jumpCacheEntry,
-  jumpCacheOffset,
-  tlbEntries,
-  tlbEntry,
-} from '../memory/fast-tlb.ts';
+import { AccessRequest, jumpCacheEntry, jumpCacheOffset, tlbEntry } from '../memory/fast-tlb.ts';
 import { ExitReason, record, recordSize } from '../records/layout.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
 import type { Place } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
-import { hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
-import { StagedOperation } from './staged-operation.ts';
+import { dataEntryOf, hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
 import type { HandlerShape, RegisterField } from './shape.ts';
+import { StagedOperation } from './staged-operation.ts';
 import { loadOf, storeOf } from './widths.ts';
 
 /** Functions that handlers import. */
@@ -132,10 +126,7 @@ export class HandlerOperation extends StagedOperation {
     const { x } = this;
     const isWrite = (what & AccessRequest.write) !== 0;
     const host = x.temporary(ValueType.i32);
-    const entry = x.add(
-      x.load(Op.i32Load, this.state, stateOffset.tlbBank),
-      x.and(x.wrap(x.shrU(address, x.i64(7))), x.i32((tlbEntries - 1) << 5)),
-    );
+    const entry = dataEntryOf(x, x.load(Op.i32Load, this.state, stateOffset.tlbBank), x.wrap(address));
     // The page of the last byte: an access within the page hits, one that crosses misses.
     const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
     const page = x.and(last, x.i64(-4096));
@@ -160,10 +151,7 @@ export class HandlerOperation extends StagedOperation {
       if (segment >= Segment.fs)
         address = x.add(offset, x.load(Op.i64Load, state, stateOffset.segmentBase + 8 * segment));
     } else if (!mode.isFlat || segment >= Segment.fs || segment === Segment.cs) return x.i32(0);
-    const entry = x.add(
-      x.load(Op.i32Load, state, stateOffset.tlbBank),
-      x.and(x.wrap(x.shrU(address, x.i64(7))), x.i32((tlbEntries - 1) << 5)),
-    );
+    const entry = dataEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), x.wrap(address));
     const tag = x.load(Op.i64Load, entry, access === 'write' ? tlbEntry.writeTag : tlbEntry.readTag);
     const host = x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend));
     return x.select(x.eq(tag, x.and(address, x.i64(-4096))), host, x.i32(0));

@@ -50,7 +50,10 @@ export class Handlers {
   private readonly table: WebAssembly.Table;
   private nextRow: number = Row.firstInstruction;
   private regions = 0;
-  private readonly regionTable: WebAssembly.Table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+  private readonly regionTable: WebAssembly.Table = new WebAssembly.Table({
+    element: 'anyfunc',
+    initial: 1024,
+  });
   private entry: ((state: number, record: number, budget: number) => void) | undefined;
   private readonly imports: WebAssembly.Imports;
 

@@ -291,7 +291,8 @@ export abstract class StagedOperation extends Operation {
       (segment === Segment.ss ? AccessRequest.stack : 0) |
       (slot << AccessRequest.slotShift);
     const linear = this.linear(segment, offset, bytes, what);
-    if (needsAlignment && bytes >= 16) this.checkAlignment(linear, bytes, what, AccessRequest.misalignedVector);
+    if (needsAlignment && bytes >= 16)
+      this.checkAlignment(linear, bytes, what, AccessRequest.misalignedVector);
     else if (this.shape.mode.checksAlignment && bytes > 1 && bytes <= 8)
       this.checkAlignment(linear, bytes, what, AccessRequest.misaligned);
     const place: StagedPlace = { bits, host: this.checkLinear(linear, bytes, what), slot };
@@ -319,8 +320,7 @@ export abstract class StagedOperation extends Operation {
       x.gtU(bytes === 1 ? offset : x.add(offset, x.i64(bytes - 1)), last),
     );
     // A read needs bit 0, a write bit 1.
-    const needed =
-      (what & AccessRequest.write) === 0 ? 1 : (what & AccessRequest.modify) !== 0 ? 3 : 2;
+    const needed = (what & AccessRequest.write) === 0 ? 1 : (what & AccessRequest.modify) !== 0 ? 3 : 2;
     const isForbidden = x.ne(x.and(rights, x.i32(needed)), x.i32(needed));
     x.if(
       x.or(isOutside, isForbidden),
@@ -373,9 +373,7 @@ export abstract class StagedOperation extends Operation {
     const { x } = this;
     const pointer = x.copy(this.stackPointer());
     const value = x.copy(this.load(Segment.ss, pointer, bits));
-    this.setStackPointer(
-      this.wrapAddress(x.add(pointer, x.i64(bits / 8)), this.shape.mode.stackAddressBits),
-    );
+    this.setStackPointer(this.wrapAddress(x.add(pointer, x.i64(bits / 8)), this.shape.mode.stackAddressBits));
     return value;
   }
 
@@ -406,11 +404,7 @@ export abstract class StagedOperation extends Operation {
     if (mode.bits === 64) {
       if (x.typeOf(address) !== 0x7e) return;
       const shift = x.i64(64 - mode.linearBits);
-      this.fault(
-        Exception.generalProtection,
-        x.ne(x.shrS(x.shl(address, shift), shift), address),
-        x.i32(0),
-      );
+      this.fault(Exception.generalProtection, x.ne(x.shrS(x.shl(address, shift), shift), address), x.i32(0));
       return;
     }
     const limit = x.load(Op.i32Load, this.state, stateOffset.segmentLimit + 4 * Segment.cs);

@@ -9,7 +9,7 @@ import {
   jumpCacheFactor,
   jumpCacheOffset,
   tlbEntries,
-  tlbEntry,
+  tlbEntryOffset,
 } from './fast-tlb.ts';
 
 /** No page has this tag: its low bits are not zero. */
@@ -61,7 +61,7 @@ export class FastBanks implements TlbListener {
   fill(low: number, high: number, kinds: number, host: number): void {
     const { words } = this;
     const page = low & ~0xfff;
-    const at = (this.current + ((low >>> 12) & (tlbEntries - 1)) * tlbEntry.size) >> 2;
+    const at = (this.current + tlbEntryOffset(low)) >> 2;
     words[at] = (kinds & Fast.read) !== 0 ? page : noTag;
     words[at + 1] = (kinds & Fast.read) !== 0 ? high : noTag;
     words[at + 2] = (kinds & Fast.write) !== 0 ? page : noTag;
@@ -87,7 +87,8 @@ export class FastBanks implements TlbListener {
   /** Lets indirect branches find the record of a block in the current bank. */
   fillJump(low: number, high: number, record: number, host: number): void {
     const { words } = this;
-    const at = (this.current + jumpCacheOffset + (Math.imul(low, jumpCacheFactor) >>> 20) * jumpCacheEntry.size) >> 2;
+    const at =
+      (this.current + jumpCacheOffset + (Math.imul(low, jumpCacheFactor) >>> 20) * jumpCacheEntry.size) >> 2;
     words[at] = low;
     words[at + 1] = high;
     words[at + 2] = record;
@@ -105,8 +106,7 @@ export class FastBanks implements TlbListener {
   }
 
   onFlush(context: number): void {
-    for (let bank = 0; bank < this.count; bank++)
-      if (this.contexts[bank] === context) this.clearBank(bank);
+    for (let bank = 0; bank < this.count; bank++) if (this.contexts[bank] === context) this.clearBank(bank);
   }
 
   /** Empties all banks, jump caches included: after records have gone. */
@@ -142,7 +142,7 @@ export class FastBanks implements TlbListener {
   private dropPage(bank: number, low: number, high: number): void {
     const { words } = this;
     const page = low & ~0xfff;
-    const at = (bank + ((low >>> 12) & (tlbEntries - 1)) * tlbEntry.size) >> 2;
+    const at = (bank + tlbEntryOffset(low)) >> 2;
     const isRead = words[at] === page && words[at + 1] === high;
     if (isRead || (words[at + 2] === page && words[at + 3] === high)) words.fill(noTag, at, at + 4);
     const code = this.codeAt(bank, low);

@@ -5,6 +5,16 @@
  */
 export const tlbEntry = { readTag: 0, writeTag: 8, addend: 16, size: 32 } as const;
 export const tlbEntries = 1024;
+/**
+ * An entry's number is the page's xor the page's shifted right by so much: pages whose distance is a multiple of the size would share one
+ * otherwise, and stacks and heaps lie at such distances.
+ */
+export const tlbFold = 10;
+
+/** Byte offset in a bank of the entry for the page of an address. @param low lower half of the address */
+export function tlbEntryOffset(low: number): number {
+  return (((low >>> 12) ^ (low >>> (12 + tlbFold))) << 5) & ((tlbEntries - 1) << 5);
+}
 
 /** Pages that may be fetched from. `host` is the host address of the page. */
 export const codeEntry = { tag: 0, host: 8, size: 16 } as const;

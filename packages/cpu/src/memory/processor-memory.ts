@@ -11,8 +11,8 @@ import {
 import { Exception } from '../semantics/operation.ts';
 import { stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
-import { guestFault, pageFault } from '../system/fault.ts';
 import type { Breakpoints } from '../system/breakpoints.ts';
+import { guestFault, pageFault } from '../system/fault.ts';
 import type { LinearMemory } from '../system/unit.ts';
 import type { FastBanks } from './fast-banks.ts';
 import { AccessRequest } from './fast-tlb.ts';
@@ -79,7 +79,8 @@ export class ProcessorMemory implements LinearMemory {
     if (bytes <= inPage) {
       const { offset } = out;
       if (isWatched) this.breakpoints.access(low, high, bytes, isWrite);
-      if (out.fast !== 0 && !isWatched) this.banks.fill(low, high, out.fast & (Fast.read | Fast.write), offset);
+      if (out.fast !== 0 && !isWatched)
+        this.banks.fill(low, high, out.fast & (Fast.read | Fast.write), offset);
       if (offset >= 0 && !out.apicAccess && (!isWrite || this.mayWrite(offset, out.page)))
         return offset + (low & 0xfff);
       pending.first = bytes;
@@ -247,8 +248,7 @@ export class ProcessorMemory implements LinearMemory {
   }
 }
 
-const refusals =
-  AccessRequest.segmentFault | AccessRequest.misaligned | AccessRequest.misalignedVector;
+const refusals = AccessRequest.segmentFault | AccessRequest.misaligned | AccessRequest.misalignedVector;
 
 /** Largest naturally aligned piece of 4, 2 or 1 bytes at an offset. */
 function pieceSize(offset: number, bytes: number): number {

@@ -15,8 +15,8 @@ import {
   operandMemorySize,
   operandRegister,
   Prefix,
-  RegisterClass,
   type Register,
+  RegisterClass,
   registerClass,
   registerNumber,
   registerSize,
@@ -159,7 +159,13 @@ export class Translator {
       operandBits: this.operandBits(),
       encoding: isVex ? 1 : 0,
       vectorBytes: isVex && vectorBytes < 32 && instruction.vectorLength === 1 ? 32 : vectorBytes,
-      repeat: !hasStringForm ? 0 : (prefixes & Prefix.repne) !== 0 ? 2 : (prefixes & Prefix.rep) !== 0 ? 1 : 0,
+      repeat: !hasStringForm
+        ? 0
+        : (prefixes & Prefix.repne) !== 0
+          ? 2
+          : (prefixes & Prefix.rep) !== 0
+            ? 1
+            : 0,
       needsAlignment: this.needsAlignment(name, isVex, mode.options.vendor),
     };
   }

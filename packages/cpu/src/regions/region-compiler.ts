@@ -22,12 +22,7 @@ import type { Handlers } from '../interpreter/handlers.ts';
 import type { HandlerShape } from '../interpreter/shape.ts';
 import type { CallLibrary, LibraryFunction } from '../library/function.ts';
 import { typeOfLibrary } from '../library/library.ts';
-import {
-  codeEntriesOffset,
-  codeEntry,
-  jumpCacheEntry,
-  jumpCacheOffset,
-} from '../memory/fast-tlb.ts';
+import { codeEntriesOffset, codeEntry, jumpCacheEntry, jumpCacheOffset } from '../memory/fast-tlb.ts';
 import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
 import { stateOffset } from '../state/layout.ts';
@@ -97,10 +92,7 @@ export class RegionCompiler {
     }
   }
 
-  private build(
-    blocks: readonly BlockSteps[],
-    library: readonly LibraryFunction[],
-  ): Uint8Array<ArrayBuffer> {
+  private build(blocks: readonly BlockSteps[], library: readonly LibraryFunction[]): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder();
     module.importMemory('engine', 'memory', this.memoryShape);
     const callees = new Map(
@@ -298,7 +290,8 @@ class RegionWriter {
     const leave = (): void => this.leaveTo(at);
     if (shape === undefined) {
       // The block's end; or an instruction that TypeScript executes.
-      if (this.view.getUint16(at + record.handler, true) === Row.end) this.goTo(fields.immediate, index, leave);
+      if (this.view.getUint16(at + record.handler, true) === Row.end)
+        this.goTo(fields.immediate, index, leave);
       else leave();
       return false;
     }
@@ -425,7 +418,8 @@ class RegionWriter {
     };
     if (isReturn) {
       for (const site of this.returnSites()) {
-        const distance = this.blocks[site].pageDelta - this.blocks[index].pageDelta + this.blocks[site].block.start;
+        const distance =
+          this.blocks[site].pageDelta - this.blocks[index].pageDelta + this.blocks[site].block.start;
         const expected = x.add(x.read(this.instructionBase), x.i64(distance));
         x.if(x.eq(offset, expected), () => this.transfer(index, site, dispatch));
       }
@@ -440,7 +434,9 @@ class RegionWriter {
       if (shape?.mnemonic !== 'CALL') return [];
       const site = this.blocks.findIndex(
         (other) =>
-          other.block.page === block.page && other.block.start === fields.next && other.pageDelta === pageDelta,
+          other.block.page === block.page &&
+          other.block.start === fields.next &&
+          other.pageDelta === pageDelta,
       );
       return site < 0 ? [] : [site];
     });

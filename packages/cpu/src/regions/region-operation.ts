@@ -1,8 +1,9 @@
 import { type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
+import { dataEntryOf } from '../interpreter/core-handlers.ts';
 import type { HandlerShape, RegisterField } from '../interpreter/shape.ts';
 import { StagedOperation } from '../interpreter/staged-operation.ts';
 import type { CallLibrary } from '../library/function.ts';
-import { AccessRequest, tlbEntries, tlbEntry } from '../memory/fast-tlb.ts';
+import { AccessRequest, tlbEntry } from '../memory/fast-tlb.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
 import { stateOffset } from '../state/layout.ts';
 import type { LazyFlags } from './lazy-flags.ts';
@@ -164,7 +165,7 @@ export class RegionOperation extends StagedOperation {
     const { x } = this;
     const isWrite = (what & AccessRequest.write) !== 0;
     const low = x.wrap(address);
-    const entry = x.add(x.read(this.cells.bank), x.and(x.shrU(low, x.i32(7)), x.i32((tlbEntries - 1) << 5)));
+    const entry = dataEntryOf(x, x.read(this.cells.bank), low);
     const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
     const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
     x.if(x.ne(tag, x.and(last, x.i64(-4096))), () => this.cells.leave(), undefined, false);

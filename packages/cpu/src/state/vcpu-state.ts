@@ -46,12 +46,7 @@ export class VcpuState {
   }
 
   setBig(field: StateField, value: bigint, index = 0): void {
-    this.setPair(
-      field,
-      Number(BigInt.asIntN(32, value)),
-      Number(BigInt.asIntN(32, value >> 32n)),
-      index,
-    );
+    this.setPair(field, Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)), index);
   }
 
   /** RFLAGS, bits 31:0; bit 1 is set. */

@@ -3,17 +3,17 @@ import type { SystemUnit } from './unit.ts';
 
 /** Bits of RFLAGS that transfers look at or change (SDM vol. 1, 3.4.3; vol. 3, 2.3). */
 export const Flag = {
-  zero: 1 << 6,
-  trap: 1 << 8,
-  interrupt: 1 << 9,
+  zero: 0x40,
+  trap: 0x100,
+  interrupt: 0x200,
   /** I/O privilege level, two bits. */
-  ioPrivilege: 3 << 12,
-  nestedTask: 1 << 14,
-  resume: 1 << 16,
-  virtual8086: 1 << 17,
-  alignment: 1 << 18,
-  virtualInterrupt: 1 << 19,
-  virtualInterruptPending: 1 << 20,
+  ioPrivilege: 0x3000,
+  nestedTask: 0x4000,
+  resume: 0x10000,
+  virtual8086: 0x20000,
+  alignment: 0x40000,
+  virtualInterrupt: 0x80000,
+  virtualInterruptPending: 0x100000,
 } as const;
 
 /** CR0.PE is 0: real-address mode. */

@@ -102,7 +102,8 @@ export class Uart16550 {
           break;
         }
         // Switching it on while the transmitter is empty raises its interrupt again.
-        if ((byte & ~this.interruptEnable & InterruptEnable.transmitterEmpty) !== 0) this.transmitterPending = true;
+        if ((byte & ~this.interruptEnable & InterruptEnable.transmitterEmpty) !== 0)
+          this.transmitterPending = true;
         this.interruptEnable = byte & 15;
         break;
       case Register.identification:
@@ -199,7 +200,8 @@ export class Uart16550 {
   /** The interrupt of highest priority that waits (data sheet, table IV). */
   private identify(): number {
     const { interruptEnable } = this;
-    if ((interruptEnable & InterruptEnable.lineStatus) !== 0 && this.overrun) return Identification.lineStatus;
+    if ((interruptEnable & InterruptEnable.lineStatus) !== 0 && this.overrun)
+      return Identification.lineStatus;
     if ((interruptEnable & InterruptEnable.received) !== 0 && this.received.length > 0)
       return this.fifoEnabled && this.received.length < this.receiverTrigger
         ? Identification.timeout

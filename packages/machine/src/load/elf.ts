@@ -29,7 +29,8 @@ export function readElf(file: Uint8Array): ElfImage {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const is64 = file[4] === 2;
   const machine = view.getUint16(18, true);
-  if (machine !== 3 && machine !== 62) throw new ImageError(`ELF machine ${machine}: 3 (i386) or 62 (x86-64) is allowed`);
+  if (machine !== 3 && machine !== 62)
+    throw new ImageError(`ELF machine ${machine}: 3 (i386) or 62 (x86-64) is allowed`);
   const word = (at: number): number =>
     is64 ? view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32 : view.getUint32(at, true);
   const entry = word(24);
@@ -47,7 +48,8 @@ export function readElf(file: Uint8Array): ElfImage {
     const fileSize = word(at + (is64 ? 32 : 16));
     const memorySize = word(at + (is64 ? 40 : 20));
     if (type !== loadable && type !== note) continue;
-    if (offset + fileSize > file.length) throw new ImageError(`ELF segment ${i} lies beyond the end of the file`);
+    if (offset + fileSize > file.length)
+      throw new ImageError(`ELF segment ${i} lies beyond the end of the file`);
     const bytes = file.subarray(offset, offset + fileSize);
     if (type === loadable) segments.push({ address, bytes, memorySize });
     else notes.push(...readNotes(bytes));

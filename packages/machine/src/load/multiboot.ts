@@ -57,7 +57,8 @@ function multibootImage(file: Uint8Array, header: number, elf: ElfImage | undefi
   // Bit 16: the header says where to load; used by images that are no ELF files.
   if (elf !== undefined && (flags & 0x10000) === 0)
     return { protocol: 'multiboot', entry: elf.entry, segments: elf.segments };
-  if ((flags & 0x10000) === 0) throw new ImageError('multiboot image is no ELF file and has no load addresses');
+  if ((flags & 0x10000) === 0)
+    throw new ImageError('multiboot image is no ELF file and has no load addresses');
   const [headerAddress, load, loadEnd, bssEnd, entry] = [12, 16, 20, 24, 28].map((offset) =>
     view.getUint32(header + offset, true),
   );

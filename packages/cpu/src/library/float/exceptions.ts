@@ -25,8 +25,8 @@ export const FloatFlag = {
 
 /** Other bits of MXCSR. */
 export const Mxcsr = {
-  denormalsAreZero: 1 << 6,
-  flushToZero: 1 << 15,
+  denormalsAreZero: 0x40,
+  flushToZero: 0x8000,
   /** Bit number of RC: 0 nearest even, 1 down, 2 up, 3 toward zero. */
   roundingControl: 13,
   /** Bit number of the mask of flag 0. */

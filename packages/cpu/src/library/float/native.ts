@@ -4,8 +4,31 @@ import type { FloatFormat } from './format.ts';
 /** The operations that the host has as well. */
 export type ArithmeticName = 'add' | 'subtract' | 'multiply' | 'divide' | 'sqrt';
 
+type Packed =
+  | ArithmeticName
+  | 'abs'
+  | 'neg'
+  | 'pmin'
+  | 'equal'
+  | 'less'
+  | 'atLeast'
+  | 'greater'
+  | 'allTrue'
+  | 'extract'
+  | 'replace';
+
+interface NativeFormat extends Readonly<Record<ArithmeticName, number>> {
+  readonly type: ValueType;
+  readonly lanes: number;
+  readonly toBits: number;
+  readonly fromBits: number;
+  readonly neg: number;
+  readonly equal: number;
+  readonly packed: Readonly<Record<Packed, number>>;
+}
+
 /** WebAssembly's instructions for a format, scalar and packed. */
-export const native = {
+export const native: Readonly<Record<'f32' | 'f64', NativeFormat>> = {
   f32: {
     type: ValueType.f32,
     lanes: 4,
@@ -66,7 +89,7 @@ export const native = {
       replace: Op.i64x2ReplaceLane,
     },
   },
-} as const;
+};
 
 /** f16 has no arithmetic. */
 export function nameOf(format: FloatFormat): 'f32' | 'f64' {

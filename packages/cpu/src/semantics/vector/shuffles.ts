@@ -47,12 +47,11 @@ const unaryImmediate =
   (op) =>
     unary((x, a, lane) => compute(x, a, lastImmediate(op), lane))(op);
 
+type ImmediateComputation = (x: Expressions, a: Value, b: Value, immediate: number, lane: number) => Value;
+
 /** Instructions with two sources and an immediate. */
 export const binaryImmediate =
-  (
-    compute: (x: Expressions, a: Value, b: Value, immediate: number, lane: number) => Value,
-    computeMmx = compute,
-  ): Definition =>
+  (compute: ImmediateComputation, computeMmx: ImmediateComputation = compute): Definition =>
   (op) =>
     binary(
       (x, a, b, lane) => compute(x, a, b, lastImmediate(op), lane),

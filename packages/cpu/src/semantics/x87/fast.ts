@@ -4,7 +4,7 @@ import { toNearest } from './fast-conversions.ts';
 import { type Extended, type Leave, type RegisterStack, Status } from './stack.ts';
 
 /*
- * Sums and products of normal numbers as programs mostly have them: rounded to nearest with 64 bits, PE masked, with a normal result. All else is
+ * Sums and products of normal numbers as programs mostly have them: rounded to nearest with 64 or 53 bits, PE masked, with a normal result. All else is
  * the 80-bit library's affair, and whatever is done here does exactly the same.
  */
 
@@ -27,9 +27,9 @@ export type FastOperation = (stack: RegisterStack, a: Extended, b: Extended, lea
 /** Biased exponents below those of infinities and above 0 less 1. */
 const normals = 0x7ffe;
 
-/** Control word: PC 64 bits, RC nearest, PE masked. Operands: normal numbers. */
+/** Control word: PC 64 or 53 bits, RC nearest, PE masked. Operands: normal numbers. */
 function requireNormal({ x, control }: RegisterStack, a: Extended, b: Extended, leave: Leave): void {
-  leave(x.ne(x.and(control, x.i32(0xf20)), x.i32(0x320)));
+  leave(x.ne(x.and(control, x.i32(0xe20)), x.i32(0x220)));
   leave(x.compute(Op.i64GeS, x.and(a.significand, b.significand), x.i64(0)));
   leave(x.geU(x.sub(exponentOf(x, a), x.i32(1)), x.i32(normals)));
   leave(x.geU(x.sub(exponentOf(x, b), x.i32(1)), x.i32(normals)));
@@ -50,11 +50,21 @@ function unrounded(x: Expressions): Unrounded {
 }
 
 /** Rounds to nearest. The top bit of `high` is set. */
-function round(x: Expressions, { sign, exponent, high, low }: Unrounded, leave: Leave): FastResult {
+function round(stack: RegisterStack, { sign, exponent, high, low }: Unrounded, leave: Leave): FastResult {
+  const { x } = stack;
+  // With 53 bits the number is rounded 11 places lower.
+  const places = x.temporary(ValueType.i64);
+  x.write(places, x.i64(0));
+  x.if(x.eqz(x.and(stack.control, x.i32(0x100))), () => {
+    const present = x.copy(x.read(high));
+    x.write(places, x.i64(11));
+    x.write(low, x.or(x.shl(present, x.i64(53)), x.extendU(x.ne(x.read(low), x.i64(0)))));
+    x.write(high, x.shrU(present, x.i64(11)));
+  });
   const rest = x.copy(x.read(low));
   const kept = x.copy(x.read(high));
   const { up, flags } = toNearest(x, kept, rest);
-  const rounded = x.add(kept, x.extendU(up));
+  const rounded = x.shl(x.add(kept, x.extendU(up)), x.read(places));
   // All ones became 0.
   const carry = x.eqz(rounded);
   const finalExponent = x.add(x.read(exponent), carry);
@@ -113,7 +123,7 @@ export function fastSum(stack: RegisterStack, a: Extended, b: Extended, leave: L
       x.write(result.low, x.shl(low, zeros));
     },
   );
-  return round(x, result, leave);
+  return round(stack, result, leave);
 }
 
 /** a × b. */
@@ -129,7 +139,7 @@ export function fastProduct(stack: RegisterStack, a: Extended, b: Extended, leav
   x.write(result.exponent, x.sub(exponent, x.wrap(zeros)));
   x.write(result.high, x.or(x.shl(high, zeros), x.and(x.shrU(low, x.i64(63)), zeros)));
   x.write(result.low, x.shl(low, zeros));
-  return round(x, result, leave);
+  return round(stack, result, leave);
 }
 
 /** a - b. */

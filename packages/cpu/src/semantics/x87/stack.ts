@@ -97,11 +97,11 @@ export class RegisterStack {
     return this.x.copy(this.x.load(Op.i32Load, this.state, offset));
   }
 
-  /** Number of a register, i32, 0 to 7. @param index of ST(index), i32 or a constant; -1 is the register that a push fills */
-  physical(index: Value | 'push' | 'top' | 'next'): Value {
+  /** Number of a register, i32, 0 to 7. @param index i32, of ST(index); `push` is the register that a push fills */
+  physical(index: Value | 'push' | 'top'): Value {
     const { x } = this;
     if (index === 'top') return x.and(this.top, x.i32(7));
-    const distance = index === 'push' ? x.i32(7) : index === 'next' ? x.i32(1) : index;
+    const distance = index === 'push' ? x.i32(7) : index;
     return x.and(x.add(this.top, distance), x.i32(7));
   }
 
@@ -171,17 +171,16 @@ export class RegisterStack {
     x.store(Op.i32Store, this.state, x.or(status, summary), stateOffset.x87Status);
   }
 
-  /** The same if what is raised is masked, and C1 alone is replaced. */
+  /** The same if what is raised is masked, and C1 alone is replaced: few steps, for every instruction waits for the TOP of the one before it. */
   setMaskedStatus(flags: Value, move?: Value): void {
-    const { x } = this;
-    let status = this.status;
-    if (move !== undefined) {
-      // TOP counts modulo 8: what is carried out of it goes to C3.
-      const moved = x.xor(x.add(status, x.shl(move, x.i32(11))), status);
-      status = x.xor(status, x.and(moved, x.i32(Status.top)));
+    const { x, status } = this;
+    const store = (value: Value): void => x.store(Op.i32Store, this.state, value, stateOffset.x87Status);
+    if (move === undefined) {
+      store(x.or(x.and(status, x.i32(~Status.c1)), flags));
+      return;
     }
-    const kept = x.and(status, x.i32(~Status.c1));
-    x.store(Op.i32Store, this.state, x.or(kept, flags), stateOffset.x87Status);
+    const kept = x.or(x.and(status, x.i32(~(Status.c1 | Status.top))), flags);
+    store(x.or(kept, x.and(x.add(status, x.shl(move, x.i32(11))), x.i32(Status.top))));
   }
 
   clearFloatFlags(): void {

@@ -1,0 +1,16 @@
+// One line per check on the console, and the count at the end. For guests of 32 and of 64 bits.
+#ifndef GUEST_CHECK_H
+#define GUEST_CHECK_H
+
+#include <stdint.h>
+
+/** Prints `PASS name`, or `FAIL name got=... want=...`. */
+void check(const char *name, uint64_t got, uint64_t want);
+
+/** Prints `skip name`: what this processor does not have. */
+void check_skip(const char *name);
+
+/** Prints `N passed, N failed` and ends the machine: EXIT_DONE, or EXIT_FAILED after a failure. */
+_Noreturn void checks_end(void);
+
+#endif
