@@ -13,7 +13,7 @@ static void expect(const char *name, unsigned vector, unsigned error, unsigned o
   // From here on an exception is a mistake of the guest.
   attempt_recovery = 0;
   if (distance > 0x7f) distance = 0x80;
-  if (fault.vector == NO_FAULT) distance = 0;
+  if (fault.vector == NO_FAULT) distance = fault.error = 0;
   check(name, outcome((unsigned)fault.vector, (unsigned)distance, (unsigned)fault.error),
         outcome(vector, offset, error));
 }

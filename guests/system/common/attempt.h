@@ -59,17 +59,18 @@ extern unsigned long attempt_start, attempt_recovery, attempt_sp, attempt_user_f
   "mov" ATTEMPT_WORD " $771f, attempt_recovery\n mov" ATTEMPT_WORD " " ATTEMPT_SP         \
   ", attempt_sp\n mov" ATTEMPT_WORD " $770f, attempt_start\n mov" ATTEMPT_WORD            \
   " $" ATTEMPT_NUMBER(NO_FAULT_NUMBER) ", fault\n"
+#define ATTEMPT_END "771: mov" ATTEMPT_WORD " attempt_sp, " ATTEMPT_SP "\n"
 #define NO_FAULT_NUMBER 0xff
 
 /** ATTEMPT("text", : outputs : inputs : clobbers). Saved RIPs count from the start of the text. */
-#define ATTEMPT(code, ...) __asm__ volatile(ATTEMPT_BEGIN "770: " code "\n771:\n" __VA_ARGS__)
+#define ATTEMPT(code, ...) __asm__ volatile(ATTEMPT_BEGIN "770: " code "\n" ATTEMPT_END __VA_ARGS__)
 /** Likewise, but RIPs count from the label 770 in the text. */
-#define ATTEMPT_AT(code, ...) __asm__ volatile(ATTEMPT_BEGIN code "\n771:\n" __VA_ARGS__)
+#define ATTEMPT_AT(code, ...) __asm__ volatile(ATTEMPT_BEGIN code "\n" ATTEMPT_END __VA_ARGS__)
 /** In ring 3 with the flags `attempt_user_flags`, on the same stack. The pages must allow it. */
 #define ATTEMPT_USER(code, ...)                                                           \
-  __asm__ volatile(ATTEMPT_BEGIN ATTEMPT_TO_USER "770: " code "\nint $0x80\n771:\n" __VA_ARGS__)
+  __asm__ volatile(ATTEMPT_BEGIN ATTEMPT_TO_USER "770: " code "\nint $0x80\n" ATTEMPT_END __VA_ARGS__)
 #define ATTEMPT_USER_AT(code, ...)                                                        \
-  __asm__ volatile(ATTEMPT_BEGIN ATTEMPT_TO_USER code "\nint $0x80\n771:\n" __VA_ARGS__)
+  __asm__ volatile(ATTEMPT_BEGIN ATTEMPT_TO_USER code "\nint $0x80\n" ATTEMPT_END __VA_ARGS__)
 
 #ifdef __x86_64__
 #define ATTEMPT_TO_USER                                                                    \

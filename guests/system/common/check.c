@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include "console.h"
+#include "cpu.h"
 #include "layout.h"
 
 static uint32_t passed, failed;
@@ -36,6 +37,11 @@ void check_skip(const char *name) {
   print("skip ");
   print(name);
   print("\n");
+}
+
+int under_tcg(void) {
+  // CPUID's first leaf for hypervisors: "TCGTCGTCGTCG".
+  return cpuid(1, 0).ecx >> 31 && cpuid(0x40000000, 0).ebx == 0x54474354;
 }
 
 _Noreturn void checks_end(void) {

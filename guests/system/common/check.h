@@ -10,6 +10,9 @@ void check(const char *name, uint64_t got, uint64_t want);
 /** Prints `skip name`: what this processor does not have. */
 void check_skip(const char *name);
 
+/** Runs in QEMU's TCG, where some checks would end the machine. */
+int under_tcg(void);
+
 /** Prints `N passed, N failed` and ends the machine: EXIT_DONE, or EXIT_FAILED after a failure. */
 _Noreturn void checks_end(void);
 

@@ -47,8 +47,8 @@ if (
   );
   process.exit(values.help ? 0 : 2);
 }
-/** A program takes milliseconds, its minimising a few seconds. */
-const hangSeconds = 60;
+/** A program takes milliseconds, its minimising half a minute where each attempt starts the native harness. */
+const hangSeconds = 120;
 const end = Date.now() + seconds * 1000;
 
 if (values.child) await work(firstSeed, count);

@@ -15,16 +15,6 @@ struct table_pointer {
   uint64_t base;
 } __attribute__((packed));
 
-static _Noreturn void recover(void) {
-  __asm__ volatile(
-      "movq attempt_sp, %%rsp\n pushq $2\n popfq\n"
-      "movl %0, %%eax\n movl %%eax, %%ss\n movl %%eax, %%ds\n movl %%eax, %%es\n jmp *attempt_recovery"
-      :
-      : "i"(KERNEL_DS)
-      : "memory");
-  __builtin_unreachable();
-}
-
 static int on_exception(struct exception_frame *frame) {
   if (machine_hook && machine_hook(frame)) return 1;
   if (!attempt_recovery) return 0;
@@ -36,7 +26,14 @@ static int on_exception(struct exception_frame *frame) {
   fault.rsp = frame->rsp;
   fault.ss = frame->ss;
   fault.cr2 = read_cr2();
-  recover();
+  // Registers keep what they had, as the compiler believes; the data segments were ring 3's, or null.
+  __asm__ volatile("movl %0, %%ds\n movl %0, %%es" : : "r"(KERNEL_DS));
+  frame->rip = attempt_recovery;
+  frame->rsp = attempt_sp;
+  frame->cs = KERNEL_CS;
+  frame->ss = KERNEL_DS;
+  frame->rflags = 2;
+  return 1;
 }
 
 void machine_init(void) {

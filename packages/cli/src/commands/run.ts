@@ -54,8 +54,8 @@ Examples:
   nest86 run --kernel bench.elf --append only=sieve   one kernel of the benchmark guest
   nest86 run --kernel test.elf --expect PASS          for scripts
 
-Exit codes: the guest's, by port F4h; 0 if it halted or what --expect names appeared; 1 at the timeout; 2 for wrong options;
-3 if it shut down (triple fault) or needs something that is not there: then the processor's state is printed.`;
+Exit codes: the guest's, by port F4h; 0 if it halted or what --expect names appeared; 1 at the timeout; 2 for wrong
+options; 3 if it shut down (triple fault) or needs something that is not there: then the processor's state is printed.`;
 
 export const runCommand: Command = defineCommand({ usage: ['--kernel FILE [OPTIONS]'], notes, options, run });
 

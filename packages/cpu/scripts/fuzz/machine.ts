@@ -44,8 +44,9 @@ export class FuzzMachine implements LockstepSide {
   private readonly mmu: Mmu;
   private image: Image | undefined;
   private ram: Uint8Array = new Uint8Array(ramSize);
-  private vector = -1;
-  private errorCode = 0;
+  /** The last exception: -1 for none in the last piece of a run; and its error code. */
+  vector = -1;
+  errorCode = 0;
   private faults = 0;
   events = '';
   /** The program ended: too many faults, HLT, shutdown. */

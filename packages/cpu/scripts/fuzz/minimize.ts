@@ -1,13 +1,16 @@
 import type { Item, Program } from './program.ts';
 
-/** Attempts at most. */
-const patience = 600;
-
 /**
  * A program with as little as possible for which something still holds: items are taken out, many at first. Blocks stay, if empty, so that
  * branches mean the same.
+ *
+ * @param patience attempts at most
  */
-export function minimize(program: Program, holds: (program: Program) => boolean): Program {
+export function minimize(
+  program: Program,
+  holds: (program: Program) => boolean,
+  patience = 600,
+): Program {
   let best = program;
   let attempts = 0;
   const attempt = (candidate: Program): boolean => {

@@ -67,6 +67,8 @@ export interface Image {
   readonly endsAtFault: boolean;
 }
 
+/** UD2. */
+const invalid = [0x0f, 0x0b];
 const codeBytes = codePages * pageSize;
 
 /** Addresses of blocks that do not fit become those of the first. */
@@ -86,8 +88,9 @@ export function layOut(program: Program): Image {
       at += item.bytes.length;
     }
   }
-  // UD2 behind the last block.
-  code.set([0x0f, 0x0b], at);
+  // Behind the last block, and where host programs end.
+  code.set(invalid, at);
+  code.set(invalid, codeBytes - 16);
   const resolve = (place: Place): number => {
     if (place.kind === 'address') return place.address;
     const alias = place.isAlias ? aliasAddress - codeAddress : 0;

@@ -147,18 +147,19 @@ export function divergenceText(divergence: Divergence): string {
     ...found.map((line) => `  ${line}`),
   ];
   if (!isRepeatable) lines.push('  (not the same when run again or single-stepped)');
+  return [...lines, ...steps.map(stepText)].join('\n');
+}
+
+/** Address, bytes and text of an instruction. */
+export function stepText({ rip, bytes, codeBits }: LockstepStep): string {
   const instruction = new Instruction();
-  const bytes = new Uint8Array(15);
-  for (const step of steps) {
-    bytes.fill(0);
-    bytes.set(step.bytes);
-    decode(bytes, 0, decoders[step.codeBits], instruction);
-    const code = Array.from(step.bytes.subarray(0, instruction.length), (byte) =>
-      byte.toString(16).padStart(2, '0'),
-    ).join(' ');
-    lines.push(`  ${step.rip.toString(16)}: ${code.padEnd(36)} ${formatIntel(instruction)}`);
-  }
-  return lines.join('\n');
+  const padded = new Uint8Array(15);
+  padded.set(bytes);
+  decode(padded, 0, decoders[codeBits], instruction);
+  const code = Array.from(padded.subarray(0, instruction.length), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join(' ');
+  return `  ${rip.toString(16)}: ${code.padEnd(36)} ${formatIntel(instruction, rip)}`;
 }
 
 const decoders: Readonly<Record<16 | 32 | 64, DecoderOptions>> = {

@@ -17,7 +17,7 @@ import { nameOf } from '../records/translate.ts';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
-import { unavailable } from '../system/availability.ts';
+import { unavailable, waitService } from '../system/availability.ts';
 import { Breakpoints } from '../system/breakpoints.ts';
 import type { Capabilities } from '../system/capabilities.ts';
 import { EventDelivery } from '../system/exceptions.ts';
@@ -82,7 +82,7 @@ const osxmmexcpt = 0x400;
 const singleStep = 0x4000;
 /** Interrupt shadow of MOV and POP to SS. */
 const shadowOfStack = 2;
-const services: Services = { ...transferServices, ...registerServices };
+const services: Services = { ...transferServices, ...registerServices, ...waitService };
 /** Services of MOV by the class of its special register. */
 const moveServices: Readonly<Record<number, string>> = {
   [RegisterClass.control]: 'CONTROL',

@@ -75,6 +75,9 @@ export class Translator {
       return Written.closed;
     }
     view.setUint16(rec + record.handler, this.handlers.rowOf(shape), true);
+    // The last opcode as the x87 unit keeps it: three bits of the first byte and ModRM (SDM vol. 1, 8.1.9).
+    if (isX87[instruction.encoding])
+      view.setInt32(rec + record.immediate, ((instruction.opcode & 7) << 8) | instruction.modrm, true);
     const flow = controlFlow(instruction.encoding);
     if (flow === ControlFlow.next) return Written.open;
     if (shape.operands[0]?.kind === 'relative') {
@@ -272,12 +275,14 @@ export function nameOf(instruction: Instruction): string {
 function isAvailable(instruction: Instruction, name: string, mode: CodeMode): boolean {
   const { encoding } = instruction;
   isX87[encoding] ??= cpuidFeatures(encoding).some((feature) => feature.startsWith('FPU'));
-  if (isX87[encoding] || name === 'EMMS') return mode.hasX87;
+  if (isX87[encoding] || x87Neighbours.has(name)) return mode.hasX87;
   if (name === 'LDMXCSR' || name === 'STMXCSR') return mode.hasSse;
   return instruction.space === EncodingSpace.legacy || vexWithoutVectors.has(name) || mode.hasAvx;
 }
 
 const isX87: boolean[] = [];
+/** Of other features, but of the x87 unit. */
+const x87Neighbours: ReadonlySet<string> = new Set(['EMMS', 'FEMMS', 'WAIT']);
 /** VEX instructions of general registers, which need no AVX state (SDM vol. 2A, 2.6 class 13). */
 const vexWithoutVectors: ReadonlySet<string> = new Set([
   'ANDN',

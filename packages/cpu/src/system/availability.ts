@@ -2,9 +2,14 @@ import { EncodingSpace, type Instruction } from '@nest86/decoder';
 import { cpuidFeatures } from '@nest86/decoder/info';
 import type { PagingContext } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
+import { guestFault } from './fault.ts';
+import type { Service, Services } from './unit.ts';
 
+const cr0Mp = 0x2;
 const cr0Em = 0x4;
 const cr0Ts = 0x8;
+/** ES of the x87 status word. */
+const summary = 0x80;
 
 /**
  * Why an instruction that the engine knows must not execute now: #UD or #NM by CR0, CR4 and XCR0 (SDM vol. 2A, 2.5; vol. 3, 2.5 and table
@@ -26,3 +31,12 @@ export function unavailable(instruction: Instruction, context: PagingContext): n
   if (needsOsfxsr && (context.cr4 & 0x200) === 0) return Exception.invalidOpcode;
   return taskSwitched;
 }
+
+/** WAIT where TS or EM is set: #NM only by MP and TS together, and pending x87 exceptions as ever (SDM vol. 2, WAIT). */
+const wait: Service = ({ context, state }) => {
+  const both = cr0Mp | cr0Ts;
+  if ((context.cr0 & both) === both) throw guestFault(Exception.deviceNotAvailable);
+  if ((state.get('x87Status') & summary) !== 0) throw guestFault(Exception.x87);
+};
+
+export const waitService: Services = { WAIT: wait };

@@ -46,7 +46,7 @@ const random: Service = (unit, instruction) => {
 /** Everything is in order here already. */
 const serialize: Service = () => {};
 
-/** UD0, UD1, UD2; GETSEC, whose CR4.SMXE is never set. */
+/** UD0, UD1, UD2, UDB; GETSEC, whose CR4.SMXE is never set. */
 const undefinedInstruction: Service = () => {
   throw guestFault(Exception.invalidOpcode);
 };
@@ -59,6 +59,7 @@ export const identificationServices: Services = {
   UD0: undefinedInstruction,
   UD1: undefinedInstruction,
   UD2: undefinedInstruction,
+  UDB: undefinedInstruction,
   GETSEC: undefinedInstruction,
   GETSECQ: undefinedInstruction,
 };

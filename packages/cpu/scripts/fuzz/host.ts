@@ -1,0 +1,78 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Outcome, stateBytes, stateOf } from '../../test/harness/host-state.ts';
+import { codeAddress, codePages, dataAddress, pageSize, scratchAddress, scratchPages, stackAddress, stackPages } from './address-space.ts';
+import type { Image } from './program.ts';
+
+/** Where host programs end. */
+export const exitAddress: number = codeAddress + codePages * pageSize - 16;
+/** What is compared: linear addresses and sizes of struct memory of host.c. */
+export const comparedMemory: readonly (readonly [address: number, bytes: number])[] = [
+  [scratchAddress, scratchPages * pageSize],
+  [dataAddress, pageSize],
+  [stackAddress, stackPages * pageSize],
+];
+const memoryBytes = comparedMemory.reduce((sum, [, bytes]) => sum + bytes, 0);
+const codeBytes = codePages * pageSize;
+const programBytes = stateBytes + memoryBytes + codeBytes;
+const resultHeader = 16;
+const resultBytes = resultHeader + stateBytes + memoryBytes;
+let binary: string | undefined;
+
+export interface HostOutcome {
+  readonly outcome: Outcome;
+  /** Of {@link comparedMemory}, one behind the other. */
+  readonly memory: Uint8Array;
+}
+
+/** Whether there is a host to compare with. */
+export function hasHost(): boolean {
+  return process.arch === 'x64' && process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0;
+}
+
+/** Runs programs on the host processor; fewer answers than programs if one of them brought the harness down. */
+export function runOnHost(images: readonly Image[]): HostOutcome[] {
+  const input = Buffer.alloc(images.length * programBytes);
+  for (const [i, { state, parts }] of images.entries()) {
+    let at = i * programBytes;
+    input.set(state.bytes, at);
+    at += stateBytes;
+    for (const [address, bytes] of [...comparedMemory, [codeAddress, codeBytes] as const]) {
+      const part = parts.find((candidate) => candidate.address === address);
+      if (part !== undefined) input.set(part.bytes, at);
+      at += bytes;
+    }
+  }
+  const { stdout } = spawnSync(harness(), { input, maxBuffer: 2 ** 30 });
+  const outcomes: HostOutcome[] = [];
+  for (let at = 0; at + resultBytes <= stdout.length; at += resultBytes) {
+    const state = at + resultHeader;
+    outcomes.push({
+      outcome: {
+        problem: undefined,
+        vector: stdout.readInt32LE(at),
+        error: stdout.readUInt32LE(at + 4),
+        address: stdout.readBigUInt64LE(at + 8),
+        state: stateOf(stdout.subarray(state, state + stateBytes)),
+        changedFrom: 0,
+        changed: new Uint8Array(0),
+      },
+      memory: stdout.subarray(state + stateBytes, at + resultBytes),
+    });
+  }
+  return outcomes;
+}
+
+/** Builds the harness once. @throws Error if gcc cannot */
+function harness(): string {
+  if (binary !== undefined) return binary;
+  const path = join(mkdtempSync(join(tmpdir(), 'nest86-')), 'host');
+  const source = fileURLToPath(new URL('host.c', import.meta.url));
+  const { status, stderr } = spawnSync('gcc', ['-O1', '-no-pie', '-o', path, source], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`gcc cannot build ${source}: ${stderr}`);
+  binary = path;
+  return path;
+}
