@@ -48,7 +48,7 @@ build() { # build PROGRAM OUTPUT
       ;;
     system/protected/*)
       for source in lib/console.c system/common/*.c system/protected/lib/*.S system/protected/lib/*.c "$program".c; do
-        compile "$source" -m32 -march=i686 -ffunction-sections -Isystem/common -Isystem/protected/lib
+        compile "$source" -m32 -mcmodel=32 -march=i686 -ffunction-sections -Isystem/common -Isystem/protected/lib
         objects+=("$object")
       done
       link_protected "$output" "${objects[@]}"

@@ -271,12 +271,12 @@ static void control_registers(void) {
   ATTEMPT(text, : : "a"(value) : "memory");                      \
   expect_fault(name, VECTOR_GP, 0)
   uint64_t cr0 = read_cr0(), cr4 = read_cr4();
-  REJECTED("CR0.PG without PE", "movq %0, %%cr0", cr0 & ~1ul);
-  REJECTED("CR0.NW without CD", "movq %0, %%cr0", (cr0 & ~0x40000000ul) | 0x20000000);
-  REJECTED("CR0 bit 32", "movq %0, %%cr0", cr0 | 0x100000000);
-  // Vol. 3, 4.1.1: long mode cannot be left by clearing PG in 64-bit mode.
-  // qemu: switches paging off, and with it long mode; nothing comes after that.
+  // qemu: takes all these values; nothing comes after that.
   if (!under_tcg()) {
+    REJECTED("CR0.PG without PE", "movq %0, %%cr0", cr0 & ~1ul);
+    REJECTED("CR0.NW without CD", "movq %0, %%cr0", (cr0 & ~0x40000000ul) | 0x20000000);
+    REJECTED("CR0 bit 32", "movq %0, %%cr0", cr0 | 0x100000000);
+    // Vol. 3, 4.1.1: long mode cannot be left by clearing PG in 64-bit mode.
     REJECTED("CR0.PG cleared in 64-bit mode", "movq %0, %%cr0", cr0 & ~0x80000000ul);
     REJECTED("CR4.PAE cleared in long mode", "movq %0, %%cr4", cr4 & ~0x20ul);
   }

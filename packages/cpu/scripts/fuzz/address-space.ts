@@ -17,6 +17,9 @@ export const stackPages = 2;
 export const stackTop: number = stackAddress + pageSize + 0x800;
 /** Counters of loops and tables of addresses. */
 export const dataAddress: number = scratchAddress + 10 * pageSize;
+/** Page tables of the pages at the scratch address and at the code, for programs that change them. */
+export const scratchTable: number = scratchAddress + 12 * pageSize;
+export const codeTable: number = scratchAddress + 13 * pageSize;
 export const codePages = 4;
 /** The code again. */
 export const aliasAddress: number = codeAddress + 0x10_0000;
@@ -38,6 +41,8 @@ export const mappings: readonly Mapping[] = [
   { linear: stackAddress, physical: 0xb000, isWritable: true },
   { linear: stackAddress + pageSize, physical: 0xa000, isWritable: true },
   { linear: dataAddress, physical: 0xc000, isWritable: true },
+  { linear: scratchTable, physical: tables + 0x3000, isWritable: true },
+  { linear: codeTable, physical: tables + 0x4000, isWritable: true },
   ...code.map((physical, i) => ({ linear: codeAddress + i * pageSize, physical, isWritable: true })),
   ...code.map((physical, i) => ({ linear: aliasAddress + i * pageSize, physical, isWritable: true })),
 ];

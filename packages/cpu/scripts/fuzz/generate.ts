@@ -1,6 +1,6 @@
 import { type HostState, stateAt, stateBytes, stateOf } from '../../test/harness/host-state.ts';
 import { pick, type Random, randomNumbers } from '../../test/harness/random.ts';
-import { aliasAddress, codeAddress, codePages, constantAddress, dataAddress, pageSize, scratchAddress, stackTop } from './address-space.ts';
+import { aliasAddress, codeAddress, codePages, codeTable, constantAddress, dataAddress, pageSize, scratchAddress, scratchTable, stackTop } from './address-space.ts';
 import type { Piece, PiecePool } from './pieces.ts';
 import { type Fix, type Item, type Place, type Program, tableOffset } from './program.ts';
 
@@ -45,6 +45,13 @@ const services: readonly (readonly number[])[] = [
   [0xfa], // cli
   [0xec], // in al, dx
   [0x0f, 0x20, 0xd0], // mov rax, cr2
+  [0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d], // pushfq; or dword [rsp], 100h; popfq: TF
+  [0x9c, 0x81, 0x34, 0x24, 0, 0, 4, 0, 0x9d], // AC
+  [0x9c, 0x81, 0x34, 0x24, 0, 4, 0, 0, 0x9d], // DF
+  [0x9c, 0x81, 0x34, 0x24, 0, 2, 1, 0, 0x9d], // IF, RF
+  [0xfb], // sti
+  [0x0f, 0x23, 0xc0], // mov dr0, rax
+  [0x0f, 0x23, 0xfa], // mov dr7, rdx
 ];
 /** The same with a 512-byte area: FXSAVE, FXRSTOR, XSAVE, XRSTOR, FNSAVE, FRSTOR, FNSTENV, FLDENV. */
 const areaServices: readonly (readonly number[])[] = [
@@ -68,8 +75,11 @@ class Generator {
   private readonly modifies: boolean;
   private readonly services: number;
   private readonly prepared: number;
-  private readonly patchable: Item[] = [];
+  private readonly patchable = new Set<Item>();
   private usedCounters = 0;
+  /** It changes page tables and control registers. */
+  private readonly remaps: boolean;
+  private readonly isUser: boolean;
 
   constructor(
     private readonly seed: number,
@@ -81,7 +91,10 @@ class Generator {
     const isHost = options.forHost !== undefined;
     this.vectors = pick(random, [0, 16, 64, 160]);
     this.x87 = pick(random, [0, 0, 20, 80]);
-    this.modifies = !isHost && random() % 5 < 2;
+    this.modifies = random() % 5 < 2;
+    this.remaps = !isHost && random() % 5 === 0;
+    // Of those with page tables of their own, most may execute INVLPG.
+    this.isUser = isHost || (this.remaps ? random() % 4 === 0 : random() % 8 !== 0);
     this.services = isHost ? 0 : pick(random, [0, 0, 4, 12]);
     this.prepared = isHost ? 256 : pick(random, [256, 250, 220, 128]);
   }
@@ -91,7 +104,8 @@ class Generator {
     const { forHost, mostBlocks = 60 } = options;
     this.count = 5 + (random() % (random() % 2 === 0 ? 12 : mostBlocks - 4));
     for (let i = 0; i < this.count; i++) this.blocks.push(this.block(i));
-    if (this.modifies) this.addModifications();
+    if (this.modifies) this.insert((victim) => (forHost === undefined ? this.modification(victim) : this.safeModification(victim)));
+    if (this.remaps) this.insert(() => this.remapping());
     const state = stateOf(new Uint8Array(stateBytes));
     state.bytes.set(pick(random, pool.states).bytes);
     this.prepareState(state);
@@ -108,7 +122,7 @@ class Generator {
       table: Array.from({ length: tableEntries }, () => this.anyBlock()),
       scratch: pool.scratch,
       state,
-      isUser: forHost !== undefined || random() % 8 !== 0,
+      isUser: this.isUser,
       endsAtFault: forHost !== undefined,
       // A return without a call leads somewhere.
       stackFill: forHost?.exit ?? (random() % 4 === 0 ? 0 : codeAddress + start),
@@ -157,7 +171,7 @@ class Generator {
     if (random() % 256 < this.prepared) for (const [number, value] of piece.registers) items.push(load(number, value));
     const item = itemOf(piece);
     items.push(item);
-    this.patchable.push(item);
+    this.patchable.add(item);
     // What the manual leaves open must not decide.
     if (isHost && piece.spoilsFlags) items.push(raw([0x48, 0x83, 0xf8 | (random() % 8 === 4 ? 0 : random() % 4), random() & 255]));
   }
@@ -176,12 +190,12 @@ class Generator {
     const { random, options } = this;
     const isHost = options.forHost !== undefined;
     const choice = random() % 32;
-    if (choice < 5) return;
-    if (choice < 13) items.push(this.conditional(this.anyBlock()));
-    else if (choice < 18) this.countedLoop(items, index);
-    else if (choice < 20) items.push(this.countBranch());
-    else if (choice < 22) items.push(relative([0xe9], this.anyBlock()));
-    else if (choice < 25) items.push(relative([0xe8], this.anyBlock()));
+    if (choice < 4) return;
+    if (choice < 10) items.push(this.conditional(this.anyBlock()));
+    else if (choice < 19) this.countedLoop(items, index);
+    else if (choice < 21) items.push(this.countBranch());
+    else if (choice < 23) items.push(relative([0xe9], this.anyBlock()));
+    else if (choice < 26) items.push(relative([0xe8], this.anyBlock()));
     else if (choice < 28) items.push(this.return(isHost));
     else if (choice < 31) this.indirect(items);
     else if (!isHost) this.wild(items);
@@ -276,14 +290,17 @@ class Generator {
 
   // Programs that change themselves.
 
-  private addModifications(): void {
+  /** Up to eight of something, anywhere; what it may change is often near. */
+  private insert(make: (victim: Item | undefined) => readonly Item[]): void {
     const { random, blocks, patchable } = this;
     const times = 1 + (random() % 8);
     for (let i = 0; i < times; i++) {
-      const block = pick(random, blocks);
+      const index = random() % blocks.length;
+      const near = blocks.slice(Math.max(0, index - 1), index + 2).flat();
+      const candidates = random() % 3 === 0 ? [...patchable] : near.filter((item) => patchable.has(item));
+      const block = blocks[index];
       const at = random() % (block.length + 1);
-      const victim = patchable.length === 0 ? undefined : pick(random, patchable);
-      block.splice(at, 0, ...this.modification(victim));
+      block.splice(at, 0, ...make(candidates.length === 0 ? undefined : pick(random, candidates)));
     }
   }
 
@@ -292,19 +309,7 @@ class Generator {
     const isAlias = random() % 6 === 0;
     const wild: Place = { kind: 'address', address: codeAddress + (random() % 0x1800) + (isAlias ? aliasAddress - codeAddress : 0) };
     const choice = random() % 10;
-    if (victim !== undefined && choice < 4 && victim.patchSize) {
-      const place: Place = { kind: 'item', item: victim, offset: victim.patchAt!, isAlias };
-      switch (random() % 4) {
-        case 0:
-          return [this.store([0xc6, 0], [random() & 255], place)];
-        case 1:
-          return [this.store([0x88, random() & 7], [], place)];
-        case 2:
-          return [this.store([0xfe, 0], [], place)];
-        default:
-          return [this.store([0x80, random() & 7], [random() & 255], place)];
-      }
-    }
+    if (victim !== undefined && choice < 4 && victim.patchSize) return [this.immediatePatch(victim, isAlias)];
     if (victim !== undefined && choice < 6) {
       // ADD to SUB, AND to XOR, ...
       const place: Place = { kind: 'item', item: victim, offset: victim.opcodeAt ?? 0, isAlias };
@@ -328,11 +333,83 @@ class Generator {
     }
   }
 
+  /** Changes an immediate. */
+  private immediatePatch(victim: Item, isAlias: boolean): Item {
+    const { random } = this;
+    const place: Place = { kind: 'item', item: victim, offset: victim.patchAt!, isAlias };
+    switch (random() % 4) {
+      case 0:
+        return this.store([0xc6, 0], [random() & 255], place);
+      case 1:
+        return this.store([0x88, random() & 7], [], place);
+      case 2:
+        return this.store([0xfe, 0], [], place);
+      default:
+        return this.store([0x80, random() & 7], [random() & 255], place);
+    }
+  }
+
+  /** What cannot make a system call of something else. The flags that XOR leaves open do not decide anything. */
+  private safeModification(victim: Item | undefined): readonly Item[] {
+    const { random } = this;
+    const opcodeAt = victim?.opcodeAt ?? 0;
+    if (victim === undefined) return [];
+    const isPlain = victim.bytes[opcodeAt] < 0x40 && (opcodeAt === 0 || (victim.bytes[opcodeAt - 1] & 0xf0) === 0x40);
+    if (isPlain && (random() & 1) === 0) {
+      const place: Place = { kind: 'item', item: victim, offset: opcodeAt };
+      const test = raw([0x48, 0x83, 0xf8, random() & 255]);
+      return [this.store([0x80, 6], [pick(random, [0x28, 0x08, 0x10, 0x20, 1, 2])], place), test];
+    }
+    if (!victim.patchSize) return [];
+    return [this.immediatePatch(victim, false), raw([0x48, 0x83, 0xf8, random() & 255])];
+  }
+
   /** An instruction with opcode and ModRM.reg, on a place: by RIP or by its absolute address. */
   private store([opcode, reg]: readonly number[], immediate: readonly number[], place: Place): Item {
     return this.random() % 2 === 0
       ? ripRelative([opcode, (reg << 3) | 5], immediate, place)
       : absolute([opcode, (reg << 3) | 4, 0x25], immediate, place);
+  }
+
+  // Programs that change their address space.
+
+  private remapping(): readonly Item[] {
+    const { random } = this;
+    const linear = pick(random, remappable);
+    const entry = entryOf(linear);
+    const first: Place = { kind: 'address', address: entry };
+    const change: Item[] = [];
+    if (random() % 3 === 0) {
+      // Two pages change places.
+      const second: Place = { kind: 'address', address: entryOf(pick(random, remappable)) };
+      change.push(absolute([0x8b, 0x04, 0x25], [], first));
+      change.push(absolute([0x87, 0x04, 0x25], [], second));
+      change.push(absolute([0x89, 0x04, 0x25], [], first));
+    } else {
+      // Present, writable, user, accessed, dirty, another frame.
+      const bits = pick(random, [1, 2, 2, 4, 0x20, 0x40, 0x60, 0x1000, 0x2000]);
+      change.push(absolute([0x81, 0x34, 0x25], bytes32(bits), first));
+    }
+    const at: Place = { kind: 'address', address: linear };
+    switch (random() % 6) {
+      case 0:
+        break;
+      case 1:
+        // mov rax, cr3; mov cr3, rax
+        change.push(raw([0x0f, 0x20, 0xd8]), raw([0x0f, 0x22, 0xd8]));
+        break;
+      case 2:
+        // CR0.WP, CR0.AM
+        change.push(raw([0x0f, 0x20, 0xc0]), raw([0x35, ...bytes32(pick(random, [0x10000, 0x40000]))]), raw([0x0f, 0x22, 0xc0]));
+        break;
+      case 3:
+        // CR4.PGE
+        change.push(raw([0x0f, 0x20, 0xe0]), raw([0x35, ...bytes32(0x80)]), raw([0x0f, 0x22, 0xe0]));
+        break;
+      default:
+        change.push(absolute([0x0f, 0x01, 0x3c, 0x25], [], at));
+    }
+    return change;
   }
 
   // Host programs.
@@ -352,6 +429,21 @@ class Generator {
       fixes: [{ at: end - 4, size: 4, end, place: { kind: 'address', address: exit } }],
     };
   }
+}
+
+/** Pages whose entries programs change: code in both places less often than it is there, data, and what is not mapped. */
+const remappable: readonly number[] = [
+  ...Array.from({ length: codePages }, (_, i) => aliasAddress + i * pageSize),
+  codeAddress + pageSize,
+  scratchAddress - pageSize,
+  scratchAddress,
+  scratchAddress + pageSize,
+  constantAddress,
+];
+
+/** Linear address of the page-table entry of a page. */
+function entryOf(linear: number): number {
+  return (linear < codeAddress ? scratchTable : codeTable) + 8 * ((linear >>> 12) & 511);
 }
 
 function bytes32(value: number): number[] {

@@ -28,6 +28,8 @@ export interface FuzzMachineOptions {
   /** Executions before compiling. */
   readonly heat: number;
   readonly tlb: TlbName;
+  /** Forgets all code and all that the fast TLB knows after each instruction: what is right without any invalidation. */
+  readonly forgets?: boolean;
 }
 
 /** Faults after which a program is over. */
@@ -42,6 +44,7 @@ export class FuzzMachine implements LockstepSide {
   readonly engine: Engine;
   private readonly context = new PagingContext();
   private readonly mmu: Mmu;
+  private readonly forgets: boolean;
   private image: Image | undefined;
   private ram: Uint8Array = new Uint8Array(ramSize);
   /** The last exception: -1 for none in the last piece of a run; and its error code. */
@@ -52,7 +55,8 @@ export class FuzzMachine implements LockstepSide {
   /** The program ended: too many faults, HLT, shutdown. */
   isOver = false;
 
-  constructor({ accel, heat, tlb }: FuzzMachineOptions) {
+  constructor({ accel, heat, tlb, forgets = false }: FuzzMachineOptions) {
+    this.forgets = forgets;
     const engine = new Engine({ ramSize, vendor: 'amd', recordBytes: 2 << 20, accel, heat });
     this.engine = engine;
     const { physical } = engine;
@@ -150,7 +154,8 @@ export class FuzzMachine implements LockstepSide {
     const end = processor.retired + count;
     while (!this.isOver && processor.retired < end) {
       this.vector = -1;
-      const how = processor.run(end - processor.retired);
+      const how = processor.run(this.forgets ? 1 : end - processor.retired);
+      if (this.forgets) this.engine.code.flush();
       if (this.vector >= 0) this.answer();
       else if (how !== 'limit') this.isOver = true;
     }

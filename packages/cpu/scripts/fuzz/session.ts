@@ -25,6 +25,8 @@ export interface SessionOptions {
 /** Two machines, one interpreting and one compiling, and programs for them. */
 export class Session {
   readonly settings: string;
+  /** The reference knows nothing of earlier instructions; it is slow, so programs are short. */
+  private readonly isStrict: boolean;
   readonly pool: PiecePool;
   private readonly lockstep: Lockstep;
   private readonly interpreting: FuzzMachine;
@@ -42,9 +44,10 @@ export class Session {
     const random = randomNumbers(number);
     const heat = options.heat ?? pick(random, [1, 2, 3, 5, 10, 10, 20, 40]);
     const tlb = options.tlb ?? pick(random, ['set-associative', 'exact', 'chaos', 'none'] as const);
-    this.settings = `heat ${heat}, TLB ${tlb}`;
+    this.isStrict = random() % 4 === 0;
+    this.settings = `heat ${heat}, TLB ${tlb}${this.isStrict ? ', forgetful reference' : ''}`;
     this.pool = makePool(number, poolSize);
-    this.interpreting = new FuzzMachine({ accel: 'interp', heat, tlb });
+    this.interpreting = new FuzzMachine({ accel: 'interp', heat, tlb, forgets: this.isStrict });
     this.compiling = new FuzzMachine({ accel: 'jit', heat, tlb });
     this.lockstep = new Lockstep(this.interpreting, this.compiling);
     const { integer, vector, x87 } = this.pool;
@@ -59,7 +62,8 @@ export class Session {
   }
 
   run(seed: number): Finding | undefined {
-    const program = generate(seed, this.pool);
+    const made = generate(seed, this.pool);
+    const program = this.isStrict ? { ...made, budget: Math.min(made.budget, 400) } : made;
     let found: Divergence | string | undefined;
     try {
       found = this.attempt(program);

@@ -41,6 +41,8 @@ export class HandlerOperation extends StagedOperation {
   private left = false;
   /** General registers that the definition names itself, as bits: regions must know. */
   implicitRegisters = 0;
+  /** Vector registers likewise. */
+  implicitVectors = 0;
 
   constructor(
     x: Expressions,
@@ -96,6 +98,35 @@ export class HandlerOperation extends StagedOperation {
     const at = stateOffset.gpr + 8 * number;
     if (bits === 32) x.store(Op.i64Store, this.state, x.extendU(value), at);
     else x.store(storeOf(bits), this.state, value, at);
+  }
+
+  protected override loadVector(field: RegisterField, lane: number): Value {
+    const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
+    return this.x.load(Op.v128Load, address, offset + 16 * lane);
+  }
+
+  protected override storeVector(field: RegisterField, lane: number, value: Value): void {
+    const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
+    this.x.store(Op.v128Store, address, value, offset + 16 * lane);
+  }
+
+  protected override loadElement(field: RegisterField, bits: number): Value {
+    return this.x.load(loadOf(bits), ...this.cellOf(field, stateOffset.vector, 6));
+  }
+
+  protected override storeElement(field: RegisterField, bits: number, value: Value): void {
+    const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
+    this.x.store(storeOf(bits), address, value, offset);
+  }
+
+  override readVectorRegister(number: number, lane: number): Value {
+    this.implicitVectors |= 1 << number;
+    return this.x.load(Op.v128Load, this.state, stateOffset.vector + 64 * number + 16 * lane);
+  }
+
+  override writeVectorRegister(number: number, lane: number, value: Value): void {
+    this.implicitVectors |= 1 << number;
+    this.x.store(Op.v128Store, this.state, value, stateOffset.vector + 64 * number + 16 * lane);
   }
 
   protected override addressRegister(field: 'base' | 'index'): Value {

@@ -95,7 +95,7 @@ export class Handlers {
     return this.called[row] ?? [];
   }
 
-  /** General registers that the handler's definition names itself, as bits. */
+  /** Registers that the handler's definition names itself, as bits: general ones 15:0, vector ones 31:16. */
   implicitRegisters(row: number): number {
     return this.implicit[row] ?? 0;
   }
@@ -190,7 +190,8 @@ export class Handlers {
           called.add(fn);
           return library(fn, args);
         };
-        this.implicit[row] = writeHandler(compiler, shape, imports, noting, type);
+        const { implicitRegisters, implicitVectors } = writeHandler(compiler, shape, imports, noting, type);
+        this.implicit[row] = implicitRegisters | (implicitVectors << 16);
         if (called.size > 0) this.called[row] = [...called];
         code.finish();
         module.define(index, code);
@@ -253,7 +254,7 @@ function writeHandler(
   imports: HandlerImports,
   library: CallLibrary,
   type: number,
-): number {
+): HandlerOperation {
   const cells = {
     state: compiler.variable(ValueType.i32, 0),
     record: compiler.variable(ValueType.i32, 1),
@@ -271,7 +272,7 @@ function writeHandler(
   });
   definitions[shape.mnemonic](operation);
   operation.finish();
-  return operation.implicitRegisters;
+  return operation;
 }
 
 function writeLibraryFunction(

@@ -37,6 +37,11 @@ export abstract class StagedOperation extends Operation {
   protected abstract fieldNumber(field: RegisterField): Value;
   /** Address and constant offset of the cell `base + (number << shift)` of the state. */
   protected abstract cellOf(field: RegisterField, base: number, shift: number): [Value, number];
+  /** 16 bytes of a vector register operand, and its lowest element. */
+  protected abstract loadVector(field: RegisterField, lane: number): Value;
+  protected abstract storeVector(field: RegisterField, lane: number, value: Value): void;
+  protected abstract loadElement(field: RegisterField, bits: number): Value;
+  protected abstract storeElement(field: RegisterField, bits: number, value: Value): void;
   protected abstract addressRegister(field: 'base' | 'index'): Value;
   protected abstract displacement(isAbsolute: boolean): Value;
   /** Host address of bytes at a linear address, by the fast TLB; leaves with a fault. @param what see AccessRequest */
@@ -175,8 +180,6 @@ export abstract class StagedOperation extends Operation {
         return this.cellOf(shape.field, stateOffset.x87, 4);
       case 'opmask':
         return this.cellOf(shape.field, stateOffset.opmask, 3);
-      case 'vector':
-        return this.cellOf(shape.field, stateOffset.vector, 6);
       default:
         throw new Error(`${shape.kind} operands have no cell`);
     }
@@ -190,27 +193,23 @@ export abstract class StagedOperation extends Operation {
       const place = this.operandPlaces[operand] ?? this.operandPlace(operand, 'read');
       return this.loadPlace(place, 128, 16 * lane);
     }
-    const [address, offset] = this.operandCell(shape);
-    return this.x.load(Op.v128Load, address, offset + 16 * lane);
+    return this.loadVector(this.vectorField(operand), lane);
   }
 
   override readVectorIndex(lane = 0): Value {
-    const [address, offset] = this.cellOf('index', stateOffset.vector, 6);
-    return this.x.load(Op.v128Load, address, offset + 16 * lane);
+    return this.loadVector('index', lane);
   }
 
   override writeVector(operand: number, values: readonly Value[]): void {
-    const shape = this.shape.operands[operand];
-    const { x } = this;
-    if (shape.kind === 'memory') {
+    if (this.isMemory(operand)) {
       const place = this.operandPlaces[operand] ?? this.operandPlace(operand, 'write');
       for (const [lane, value] of values.entries()) this.storePlace(place, value, 128, 16 * lane);
       this.commitPlace(place);
       return;
     }
-    const [address, offset] = this.operandCell(shape);
-    for (const [lane, value] of values.entries()) x.store(Op.v128Store, address, value, offset + 16 * lane);
-    this.clearAbove(address, offset, values.length);
+    const field = this.vectorField(operand);
+    for (const [lane, value] of values.entries()) this.storeVector(field, lane, value);
+    this.clearAbove(field, values.length);
   }
 
   override readElement(operand: number, bits: number): Value {
@@ -219,8 +218,7 @@ export abstract class StagedOperation extends Operation {
       const place = this.operandPlaces[operand] ?? this.operandPlace(operand, 'read');
       return this.loadPlace(place, bits);
     }
-    const [address, offset] = this.operandCell(shape);
-    return this.x.load(loadOf(bits), address, offset);
+    return this.loadElement(this.vectorField(operand), bits);
   }
 
   override writeElement(operand: number, bits: number, value: Value): void {
@@ -229,17 +227,22 @@ export abstract class StagedOperation extends Operation {
       this.write(operand, value);
       return;
     }
-    const [address, offset] = this.operandCell(shape);
-    this.x.store(storeOf(bits), address, value, offset);
-    this.clearAbove(address, offset, 1);
+    const field = this.vectorField(operand);
+    this.storeElement(field, bits, value);
+    this.clearAbove(field, 1);
   }
 
   /** VEX: what lies above the lanes that were written becomes 0 (SDM vol. 1, 14.1.3); without AVX-512, up to bit 255. */
-  private clearAbove(address: Value, offset: number, lanes: number): void {
-    const { x, shape } = this;
-    if (shape.encoding === 0) return;
-    for (let lane = lanes; lane < 2; lane++)
-      x.store(Op.v128Store, address, x.v128([0, 0, 0, 0]), offset + 16 * lane);
+  private clearAbove(field: RegisterField, lanes: number): void {
+    if (this.shape.encoding === 0) return;
+    for (let lane = lanes; lane < 2; lane++) this.storeVector(field, lane, this.x.v128([0, 0, 0, 0]));
+  }
+
+  private vectorField(operand: number): RegisterField {
+    const shape = this.shape.operands[operand];
+    if (shape.kind !== 'vector')
+      throw new Error(`operand ${operand} of ${this.mnemonic} is no vector register`);
+    return shape.field;
   }
 
   // Memory.

@@ -62,6 +62,8 @@ export class RegionCompiler {
   /** Regions and the bytes of their modules, since the start. */
   compiled = 0;
   compiledBytes = 0;
+  /** Why regions could not be compiled. */
+  readonly failures: string[] = [];
 
   constructor(
     private readonly view: DataView,
@@ -74,6 +76,15 @@ export class RegionCompiler {
     const blocks = this.collect(entry, code);
     this.view.setInt32(entry.record + record.heat, heatNever, true);
     if (blocks.length === 0) return;
+    try {
+      this.compileBlocks(blocks);
+    } catch (error) {
+      // A definition that cannot be compiled is a defect, but not the guest's: its code stays interpreted.
+      this.failures.push(String(error));
+    }
+  }
+
+  private compileBlocks(blocks: readonly BlockSteps[]): void {
     const library = new Set([materializeFlags]);
     for (const { steps } of blocks) for (const step of steps) for (const fn of step.library) library.add(fn);
     for (const fn of library) this.handlers.libraryRow(fn);
@@ -204,6 +215,7 @@ class RegionWriter {
   private readonly bank: Variable;
   private readonly instructionBase: Variable;
   private readonly registers: (Variable | undefined)[];
+  private readonly vectors: (Variable | undefined)[];
   private readonly flags: LazyFlags;
   private epilogue: Label = 0;
   /** Behind each of these labels a block's code starts. */
@@ -229,6 +241,7 @@ class RegionWriter {
     this.instructionBase = x.variable(ValueType.i64);
     const used = usedRegisters(blocks);
     this.registers = used.map((isUsed) => (isUsed ? x.variable(ValueType.i64) : undefined));
+    this.vectors = usedVectors(blocks).map((isUsed) => (isUsed ? x.variable(ValueType.v128) : undefined));
     this.flags = new LazyFlags(x, this.state, library);
   }
 
@@ -264,6 +277,9 @@ class RegionWriter {
     x.write(this.instructionBase, x.load(Op.i64Load, state, stateOffset.instructionBase));
     for (const [number, variable] of this.registers.entries()) {
       if (variable !== undefined) x.write(variable, x.load(Op.i64Load, state, stateOffset.gpr + 8 * number));
+    }
+    for (const [row, variable] of this.vectors.entries()) {
+      if (variable !== undefined) x.write(variable, x.load(Op.v128Load, state, vectorOffset(row)));
     }
     this.flags.load(state);
     x.recycle();
@@ -308,6 +324,7 @@ class RegionWriter {
         bank: this.bank,
         instructionBase: this.instructionBase,
         registers: this.registers,
+        vectors: this.vectors,
         flags: this.flags,
         leave,
         goTo: (isTaken) => {
@@ -467,6 +484,9 @@ class RegionWriter {
     for (const [number, variable] of this.registers.entries()) {
       if (variable !== undefined) x.store(Op.i64Store, state, x.read(variable), stateOffset.gpr + 8 * number);
     }
+    for (const [row, variable] of this.vectors.entries()) {
+      if (variable !== undefined) x.store(Op.v128Store, state, x.read(variable), vectorOffset(row));
+    }
     this.flags.store(state);
     x.store(Op.i32Store, state, x.read(this.budget), stateOffset.budget);
     x.push(x.read(this.exitRecord));
@@ -489,4 +509,29 @@ function usedRegisters(blocks: readonly BlockSteps[]): boolean[] {
     }
   }
   return used;
+}
+
+/** By 2 × register + lane. */
+function usedVectors(blocks: readonly BlockSteps[]): boolean[] {
+  const used = new Array<boolean>(32).fill(false);
+  const use = (number: number, hasUpper: boolean): void => {
+    used[2 * number] = true;
+    if (hasUpper) used[2 * number + 1] = true;
+  };
+  for (const { steps } of blocks) {
+    for (const { shape, fields, implicit } of steps) {
+      if (shape === undefined) continue;
+      for (let number = 0; number < 16; number++) if ((implicit >>> (16 + number)) & 1) use(number, true);
+      // VEX instructions clear what lies above their results.
+      const hasUpper = shape.encoding !== 0;
+      for (const operand of shape.operands)
+        if (operand.kind === 'vector') use(fields[operand.field], hasUpper);
+      if (shape.memory?.isVectorIndex) use(fields.index, true);
+    }
+  }
+  return used;
+}
+
+function vectorOffset(row: number): number {
+  return stateOffset.vector + 64 * (row >> 1) + 16 * (row & 1);
 }

@@ -29,6 +29,8 @@ export interface RegionCells {
   readonly instructionBase: Variable;
   /** By register number; undefined for those the region does not use. */
   readonly registers: readonly (Variable | undefined)[];
+  /** Lanes of vector registers: 2 × number + lane; undefined for those the region does not use. */
+  readonly vectors: readonly (Variable | undefined)[];
   readonly flags: LazyFlags;
   /** Leaves the region: the interpreter goes on with the present instruction. */
   leave(): void;
@@ -84,6 +86,38 @@ export class RegionOperation extends StagedOperation {
 
   override writeRegister(number: number, bits: number, value: Value): void {
     this.setPart(8 * number, bits, value);
+  }
+
+  // What is read is copied: definitions may use it after they have written the register.
+
+  override readVectorRegister(number: number, lane: number): Value {
+    return this.x.copy(this.x.read(this.vectorVariable(number, lane)));
+  }
+
+  override writeVectorRegister(number: number, lane: number, value: Value): void {
+    this.x.write(this.vectorVariable(number, lane), value);
+  }
+
+  protected override loadVector(field: RegisterField, lane: number): Value {
+    return this.readVectorRegister(this.fields[field], lane);
+  }
+
+  protected override storeVector(field: RegisterField, lane: number, value: Value): void {
+    this.writeVectorRegister(this.fields[field], lane, value);
+  }
+
+  protected override loadElement(field: RegisterField, bits: number): Value {
+    return this.x.extractLane(extractOf(bits), this.loadVector(field, 0), 0);
+  }
+
+  protected override storeElement(field: RegisterField, bits: number, value: Value): void {
+    this.storeVector(field, 0, this.x.replaceLane(replaceOf(bits), this.loadVector(field, 0), value, 0));
+  }
+
+  private vectorVariable(number: number, lane: number): Variable {
+    const variable = this.cells.vectors[2 * number + lane];
+    if (variable === undefined) throw new Error(`vector register ${number} has no local in this region`);
+    return variable;
   }
 
   protected override addressRegister(field: 'base' | 'index'): Value {
@@ -219,4 +253,16 @@ export class RegionOperation extends StagedOperation {
     if (this.shape.repeat !== 0) throw new Error('repeated instructions are interpreted');
     iteration();
   }
+}
+
+function extractOf(bits: number): number {
+  if (bits === 64) return Op.i64x2ExtractLane;
+  if (bits === 32) return Op.i32x4ExtractLane;
+  return bits === 16 ? Op.i16x8ExtractLaneU : Op.i8x16ExtractLaneU;
+}
+
+function replaceOf(bits: number): number {
+  if (bits === 64) return Op.i64x2ReplaceLane;
+  if (bits === 32) return Op.i32x4ReplaceLane;
+  return bits === 16 ? Op.i16x8ReplaceLane : Op.i8x16ReplaceLane;
 }

@@ -96,6 +96,9 @@ export abstract class Operation {
   abstract readonly scale: number;
   /** VSIB: 16 bytes of the vector register that is the memory operand's index; `effectiveAddress` leaves it out. */
   abstract readVectorIndex(lane?: number): Value;
+  /** 16 bytes of the vector register of that number, whatever the operands are. */
+  abstract readVectorRegister(number: number, lane: number): Value;
+  abstract writeVectorRegister(number: number, lane: number, value: Value): void;
   /** Segment of the memory operand, or DS as overridden for implicit ones. */
   abstract readonly dataSegment: number;
   /**

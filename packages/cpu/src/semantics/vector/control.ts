@@ -18,11 +18,9 @@ const store: Definition = (op) => op.write(0, op.x.load(Op.i32Load, op.state, st
 
 /** Clears registers 0 to 7, or 15 in 64-bit mode, from 16-byte lane `first` on. */
 function clearRegisters(op: Operation, first: number): void {
-  const { x } = op;
-  const nothing = zero(x);
+  const nothing = zero(op.x);
   for (let register = 0; register < (op.modeBits === 64 ? 16 : 8); register++) {
-    for (let lane = first; lane < 2; lane++)
-      x.store(Op.v128Store, op.state, nothing, stateOffset.vector + 64 * register + 16 * lane);
+    for (let lane = first; lane < 2; lane++) op.writeVectorRegister(register, lane, nothing);
   }
 }
 
