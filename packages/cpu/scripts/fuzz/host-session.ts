@@ -54,7 +54,9 @@ export class HostSession {
       const [host] = runOnHost([layOut(candidate)]);
       return this.attempt(candidate, host);
     };
-    const smallest = minimize(program, (candidate) => again(candidate) !== '', 80);
+    // The same thing must differ, or another program would be found.
+    const kind = found.split(' ')[0];
+    const smallest = minimize(program, (candidate) => again(candidate).split(' ')[0] === kind, 80);
     return { seed, text: `seed ${seed} (host): ${again(smallest) || found}\n${this.trace(smallest)}` };
   }
 

@@ -28,6 +28,7 @@ import type {
   CpuidSource,
   IoPorts,
   MsrSource,
+  Service,
   Services,
   SystemUnit,
   TaskPriority,
@@ -83,6 +84,8 @@ const singleStep = 0x4000;
 /** Interrupt shadow of MOV and POP to SS. */
 const shadowOfStack = 2;
 const services: Services = { ...transferServices, ...registerServices, ...waitService };
+/** The services that were asked for, by encoding. */
+const serviceOfEncoding: (Service | undefined)[] = [];
 /** Services of MOV by the class of its special register. */
 const moveServices: Readonly<Record<number, string>> = {
   [RegisterClass.control]: 'CONTROL',
@@ -599,12 +602,8 @@ export class Processor implements SystemUnit {
     const status = this.decodeAtRip();
     try {
       if (status !== DecodeStatus.ok) throw guestFault(Exception.invalidOpcode);
-      const name = this.serviceName();
-      const service = services[name];
-      if (service === undefined) {
-        if (this.engine.handlers.has(name)) throw guestFault(unavailable(this.instruction, this.context));
-        this.unimplemented(`${name} at ${hex(this.ripHigh, this.ripLow)}`);
-      }
+      const { encoding } = this.instruction;
+      const service = serviceOfEncoding[encoding] ?? (serviceOfEncoding[encoding] = this.findService());
       const next = (this.ripLow >>> 0) + this.instruction.length;
       this.nextLow = this.is64() || this.mode.bits === 32 ? next | 0 : next & 0xffff;
       this.nextHigh = this.is64() ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
@@ -620,6 +619,15 @@ export class Processor implements SystemUnit {
       if (fault.vector === Exception.page) state.setPair('cr2', fault.addressLow, fault.addressHigh);
       this.raise(fault.vector, fault.errorCode);
     }
+  }
+
+  /** The instruction's service. @throws GuestFault if it is one that generated code executes, which is forbidden now */
+  private findService(): Service {
+    const name = this.serviceName();
+    const service = services[name];
+    if (service !== undefined) return service;
+    if (this.engine.handlers.has(name)) throw guestFault(unavailable(this.instruction, this.context));
+    this.unimplemented(`${name} at ${hex(this.ripHigh, this.ripLow)}`);
   }
 
   /** Name of the instruction's service: MOV, PUSH, POP, CALL and JMP mean several. */
@@ -640,8 +648,10 @@ export class Processor implements SystemUnit {
     const { codeBytes, engine, instruction } = this;
     const low = (this.ripLow + this.codeBase()) | 0;
     const offset = low & 0xfff;
-    const first = Math.min(15, 0x1000 - offset);
     const bytes = engine.physical.bytes;
+    // Nothing of the next page is looked at where the page holds the longest instruction.
+    if (offset <= 0x1000 - 15) return decode(bytes, this.pageHost + offset, this.mode.options, instruction);
+    const first = 0x1000 - offset;
     codeBytes.set(bytes.subarray(this.pageHost + offset, this.pageHost + offset + first));
     let length = first;
     if (first < 15) {
@@ -706,13 +716,17 @@ export class Processor implements SystemUnit {
     const { state, context } = this;
     const flags = state.get('systemFlags');
     const cpl = state.get('cpl');
-    if (this.modeIsStale || this.contextIsStale) this.mode = this.engine.modes.of(this.modeNow(flags, cpl));
+    this.mode = this.engine.modes.of(this.modeNow(flags, cpl));
     context.ac = (flags & flagAlignment) !== 0 && cpl !== 3;
     context.update();
-    const privilege = cpl === 3 ? 'u' : context.ac ? 'a' : 's';
+    const privilege = cpl === 3 ? 2 : context.ac ? 1 : 0;
     const bank = this.banks.choose(
       context.tlbContext,
-      `${context.tlbContext}${privilege}${this.mode.id} ${context.judge} ${context.pkru} ${context.pkrs}`,
+      privilege,
+      this.mode.id,
+      context.judge,
+      context.pkru,
+      context.pkrs,
     );
     if (state.get('tlbBank') !== bank) this.forgetReturns();
     state.set('tlbBank', bank);
@@ -735,7 +749,7 @@ export class Processor implements SystemUnit {
           ? 32
           : 16;
     const stackIs32 = (state.get('segmentAttributes', Segment.ss) & 0x4000) !== 0;
-    const isFlat = is64 || [Segment.es, Segment.ss, Segment.ds].every((segment) => this.isFlat(segment));
+    const isFlat = is64 || (this.isFlat(Segment.es) && this.isFlat(Segment.ss) && this.isFlat(Segment.ds));
     const cr0 = context.cr0;
     const cr4 = context.cr4;
     const taskSwitched = (cr0 & 8) !== 0;

@@ -12,6 +12,8 @@ import {
   tlbEntryOffset,
 } from './fast-tlb.ts';
 
+/** Numbers in a bank's key. */
+const keyWords = 6;
 /** No page has this tag: its low bits are not zero. */
 const noTag = -1;
 
@@ -20,7 +22,8 @@ const noTag = -1;
  * taken, the one that was chosen longest ago is emptied for the new key.
  */
 export class FastBanks implements TlbListener {
-  private readonly keys: string[];
+  /** Of each bank: context, privilege, mode, judging bits, PKRU, PKRS. */
+  private readonly keys: Int32Array;
   private readonly contexts: Int32Array;
   private readonly uses: Float64Array;
   private clock = 0;
@@ -35,24 +38,50 @@ export class FastBanks implements TlbListener {
     private readonly count: number,
   ) {
     this.words = new Int32Array(buffer, 0, (first + count * bankSize) / 4);
-    this.keys = new Array<string>(count).fill('');
+    this.keys = new Int32Array(count * keyWords).fill(-2);
     this.contexts = new Int32Array(count).fill(-2);
     this.uses = new Float64Array(count);
     this.current = first;
     this.clear();
   }
 
-  /** Makes the bank of a key the current one. @param context of the TLB backend, -1 for none */
-  choose(context: number, key: string): number {
-    let bank = this.keys.indexOf(key);
-    if (bank < 0) {
-      bank = this.uses.indexOf(Math.min(...this.uses));
+  /**
+   * Makes the bank of a key the current one: everything that decides what an access may do.
+   *
+   * @param context of the TLB backend, -1 for none
+   * @param privilege supervisor, user, or supervisor with EFLAGS.AC, as any numbers
+   */
+  choose(
+    context: number,
+    privilege: number,
+    mode: number,
+    judge: number,
+    pkru: number,
+    pkrs: number,
+  ): number {
+    const { keys, count, uses } = this;
+    let bank = 0;
+    for (; bank < count; bank++) {
+      const at = bank * keyWords;
+      if (
+        keys[at] === context &&
+        keys[at + 1] === privilege &&
+        keys[at + 2] === mode &&
+        keys[at + 3] === judge &&
+        keys[at + 4] === pkru &&
+        keys[at + 5] === pkrs
+      )
+        break;
+    }
+    if (bank === count) {
+      bank = 0;
+      for (let other = 1; other < count; other++) if (uses[other] < uses[bank]) bank = other;
       this.clearBank(bank);
       this.clearJumps(bank);
-      this.keys[bank] = key;
+      keys.set([context, privilege, mode, judge, pkru, pkrs], bank * keyWords);
       this.contexts[bank] = context;
     }
-    this.uses[bank] = ++this.clock;
+    uses[bank] = ++this.clock;
     this.current = this.first + bank * bankSize;
     return this.current;
   }

@@ -21,18 +21,30 @@ export interface CodeMode extends CodeModeInit {
 
 /** Interns code modes. */
 export class CodeModes {
-  private readonly known = new Map<string, CodeMode>();
+  private readonly known: CodeMode[] = [];
 
   constructor(private readonly vendor: 'intel' | 'amd') {}
 
+  /** The mode with these values; there are few, and one is asked for at each change of privilege. */
   of(init: CodeModeInit): CodeMode {
-    const name = `${init.bits} ${init.stackAddressBits} ${init.isFlat} ${init.linearBits} ${init.checksAlignment} ${init.codeLimit} ${init.codeBase} ${init.hasX87} ${init.hasSse} ${init.hasAvx}`;
-    let mode = this.known.get(name);
-    if (mode === undefined) {
-      const options = new DecoderOptions({ mode: init.bits, vendor: this.vendor, disable: ['apx', 'mpx'] });
-      mode = { ...init, id: this.known.size, options };
-      this.known.set(name, mode);
+    for (const mode of this.known) {
+      if (
+        mode.bits === init.bits &&
+        mode.codeLimit === init.codeLimit &&
+        mode.codeBase === init.codeBase &&
+        mode.stackAddressBits === init.stackAddressBits &&
+        mode.isFlat === init.isFlat &&
+        mode.linearBits === init.linearBits &&
+        mode.checksAlignment === init.checksAlignment &&
+        mode.hasX87 === init.hasX87 &&
+        mode.hasSse === init.hasSse &&
+        mode.hasAvx === init.hasAvx
+      )
+        return mode;
     }
+    const options = new DecoderOptions({ mode: init.bits, vendor: this.vendor, disable: ['apx', 'mpx'] });
+    const mode = { ...init, id: this.known.length, options };
+    this.known.push(mode);
     return mode;
   }
 }
