@@ -123,7 +123,7 @@ static void steps(void) {
   SHOW("TF: MOV CR0", 0x030607);
   STEP("inb $0x80, %%al\n outb %%al, $0x80\n nop", : : : "memory", "cc", "rax");
   SHOW("TF: IN and OUT", 0x020405);
-  STEP("mfence\n lock incl (%0)\n nop", : : "r"(buffer) : "memory", "cc");
+  STEP("mfence\n lock incl (%0)\n nop", : : "a"(buffer) : "memory", "cc");
   SHOW("TF: MFENCE and LOCK", 0x030607);
   // The handler's IRET to an instruction with TF from POPF.
   STEP("pushfq\n popfq\n nop", : : : "memory", "cc");
