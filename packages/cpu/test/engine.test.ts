@@ -110,6 +110,17 @@ describe('faults', () => {
   });
 });
 
+test.each([
+  ['vaddps xmm0 {k1}, xmm1, xmm2, whose VEX form is there', [0x62, 0xf1, 0x74, 0x09, 0x58, 0xc2]],
+  ['vmcall', [0x0f, 0x01, 0xc1]],
+  ['pfadd mm0, mm1', [0x0f, 0x0f, 0xc1, 0x9e]],
+])('what is not there is #UD: %s', (_name, code) => {
+  const cpu = start(code);
+  cpu.processor.run(5);
+  expect(cpu.seen).toEqual({ vector: 6, errorCode: -1 });
+  expect(cpu.processor.problem).toBe('');
+});
+
 describe('self-modifying code', () => {
   test.each(both)('the next instruction is changed by the one before (%s)', (accel) => {
     // mov byte [rip+1], 2; mov al, 1: the immediate becomes 2. Then jmp $.

@@ -1,6 +1,17 @@
 import { type HostState, stateAt, stateBytes, stateOf } from '../../test/harness/host-state.ts';
 import { pick, type Random, randomNumbers } from '../../test/harness/random.ts';
-import { aliasAddress, codeAddress, codePages, codeTable, constantAddress, dataAddress, pageSize, scratchAddress, scratchTable, stackTop } from './address-space.ts';
+import {
+  aliasAddress,
+  codeAddress,
+  codePages,
+  codeTable,
+  constantAddress,
+  dataAddress,
+  pageSize,
+  scratchAddress,
+  scratchTable,
+  stackTop,
+} from './address-space.ts';
 import type { Piece, PiecePool } from './pieces.ts';
 import { type Fix, type Item, type Place, type Program, tableOffset } from './program.ts';
 
@@ -104,7 +115,10 @@ class Generator {
     const { forHost, mostBlocks = 60 } = options;
     this.count = 5 + (random() % (random() % 2 === 0 ? 12 : mostBlocks - 4));
     for (let i = 0; i < this.count; i++) this.blocks.push(this.block(i));
-    if (this.modifies) this.insert((victim) => (forHost === undefined ? this.modification(victim) : this.safeModification(victim)));
+    if (this.modifies)
+      this.insert((victim) =>
+        forHost === undefined ? this.modification(victim) : this.safeModification(victim),
+      );
     if (this.remaps) this.insert(() => this.remapping());
     const state = stateOf(new Uint8Array(stateBytes));
     state.bytes.set(pick(random, pool.states).bytes);
@@ -135,7 +149,8 @@ class Generator {
     const { random } = this;
     view.setBigUint64(8 * rsp, BigInt(stackTop), true);
     for (const number of [3, 5, 6, 7, 12, 13, 14, 15])
-      if (random() % 2 === 0) view.setBigUint64(8 * number, BigInt(scratchAddress + (random() % 0x1f00)), true);
+      if (random() % 2 === 0)
+        view.setBigUint64(8 * number, BigInt(scratchAddress + (random() % 0x1f00)), true);
     if (random() % 4 !== 0) {
       // Most programs would soon end with pending x87 or SIMD exceptions.
       view.setUint32(stateAt.mxcsr, view.getUint32(stateAt.mxcsr, true) | 0x1f80, true);
@@ -164,22 +179,30 @@ class Generator {
       return;
     }
     const choice = random() % 256;
-    const list = choice < this.vectors ? pool.vector : choice < this.vectors + this.x87 ? pool.x87 : pool.integer;
+    const list =
+      choice < this.vectors ? pool.vector : choice < this.vectors + this.x87 ? pool.x87 : pool.integer;
     const piece = pick(random, list.length === 0 ? pool.integer : list);
     // Without a stack pointer nothing goes far.
     if (piece.touchesStack && (isHost || random() % 8 !== 0)) return;
-    if (random() % 256 < this.prepared) for (const [number, value] of piece.registers) items.push(load(number, value));
+    if (random() % 256 < this.prepared)
+      for (const [number, value] of piece.registers) items.push(load(number, value));
     const item = itemOf(piece);
     items.push(item);
     this.patchable.add(item);
     // What the manual leaves open must not decide.
-    if (isHost && piece.spoilsFlags) items.push(raw([0x48, 0x83, 0xf8 | (random() % 8 === 4 ? 0 : random() % 4), random() & 255]));
+    if (isHost && piece.spoilsFlags)
+      items.push(raw([0x48, 0x83, 0xf8 | (random() % 8 === 4 ? 0 : random() % 4), random() & 255]));
   }
 
   private service(): Item {
     const { random } = this;
     if (random() % 3 !== 0) return raw(pick(random, services));
-    const area = pick(random, [dataAddress + 0x800, dataAddress + 0x800, constantAddress, scratchAddress + 0xf00]);
+    const area = pick(random, [
+      dataAddress + 0x800,
+      dataAddress + 0x800,
+      constantAddress,
+      scratchAddress + 0xf00,
+    ]);
     // SIB without base: disp32.
     return absolute([...pick(random, areaServices), 0x25], [], { kind: 'address', address: area });
   }
@@ -199,7 +222,8 @@ class Generator {
     else if (choice < 28) items.push(this.return(isHost));
     else if (choice < 31) this.indirect(items);
     else if (!isHost) this.wild(items);
-    if (this.options.forHost !== undefined && index === this.count - 1) items.push(relative([0xe9], this.anyBlock()));
+    if (this.options.forHost !== undefined && index === this.count - 1)
+      items.push(relative([0xe9], this.anyBlock()));
     else if (index === this.count - 1 && random() % 2 === 0) items.push(relative([0xe9], this.anyBlock()));
   }
 
@@ -223,7 +247,16 @@ class Generator {
     else if (random() % 2 === 0) items.push(absolute([0x83, 0x2c, 0x25], [1], address));
     else items.push(absolute([0xff, 0x0c, 0x25], [], address));
     // Signed: below zero it stays out of the loop. Of the flags between, some instructions keep what is needed.
-    if (random() % 4 === 0) items.push(raw(pick(random, [[0x48, 0x8d, 0x40, 1], [0x89, 0xd0], [0x0f, 0x28, 0xc1]])));
+    if (random() % 4 === 0)
+      items.push(
+        raw(
+          pick(random, [
+            [0x48, 0x8d, 0x40, 1],
+            [0x89, 0xd0],
+            [0x0f, 0x28, 0xc1],
+          ]),
+        ),
+      );
     items.push(relative([0x0f, pick(random, [0x8f, 0x89])], back));
   }
 
@@ -255,16 +288,28 @@ class Generator {
         return;
       }
       case 1:
-        items.push(absolute([0xff, field | 4, 0x25], [], { kind: 'address', address: table + 8 * (random() % tableEntries) }));
+        items.push(
+          absolute([0xff, field | 4, 0x25], [], {
+            kind: 'address',
+            address: table + 8 * (random() % tableEntries),
+          }),
+        );
         return;
       case 2:
-        items.push(ripRelative([0xff, field | 5], [], { kind: 'address', address: table + 8 * (random() % tableEntries) }));
+        items.push(
+          ripRelative([0xff, field | 5], [], {
+            kind: 'address',
+            address: table + 8 * (random() % tableEntries),
+          }),
+        );
         return;
       default: {
         // and edx, 15; jmp [table + rdx * 8]
         const register = pick(random, [0, 2, 3, 7]);
         items.push(raw([0x83, 0xe0 | register, tableEntries - 1]));
-        items.push(absolute([0xff, field | 4, 0xc5 | (register << 3)], [], { kind: 'address', address: table }));
+        items.push(
+          absolute([0xff, field | 4, 0xc5 | (register << 3)], [], { kind: 'address', address: table }),
+        );
       }
     }
   }
@@ -307,7 +352,10 @@ class Generator {
   private modification(victim: Item | undefined): readonly Item[] {
     const { random } = this;
     const isAlias = random() % 6 === 0;
-    const wild: Place = { kind: 'address', address: codeAddress + (random() % 0x1800) + (isAlias ? aliasAddress - codeAddress : 0) };
+    const wild: Place = {
+      kind: 'address',
+      address: codeAddress + (random() % 0x1800) + (isAlias ? aliasAddress - codeAddress : 0),
+    };
     const choice = random() % 10;
     if (victim !== undefined && choice < 4 && victim.patchSize) return [this.immediatePatch(victim, isAlias)];
     if (victim !== undefined && choice < 6) {
@@ -354,7 +402,8 @@ class Generator {
     const { random } = this;
     const opcodeAt = victim?.opcodeAt ?? 0;
     if (victim === undefined) return [];
-    const isPlain = victim.bytes[opcodeAt] < 0x40 && (opcodeAt === 0 || (victim.bytes[opcodeAt - 1] & 0xf0) === 0x40);
+    const isPlain =
+      victim.bytes[opcodeAt] < 0x40 && (opcodeAt === 0 || (victim.bytes[opcodeAt - 1] & 0xf0) === 0x40);
     if (isPlain && (random() & 1) === 0) {
       const place: Place = { kind: 'item', item: victim, offset: opcodeAt };
       const test = raw([0x48, 0x83, 0xf8, random() & 255]);
@@ -400,7 +449,11 @@ class Generator {
         break;
       case 2:
         // CR0.WP, CR0.AM
-        change.push(raw([0x0f, 0x20, 0xc0]), raw([0x35, ...bytes32(pick(random, [0x10000, 0x40000]))]), raw([0x0f, 0x22, 0xc0]));
+        change.push(
+          raw([0x0f, 0x20, 0xc0]),
+          raw([0x35, ...bytes32(pick(random, [0x10000, 0x40000]))]),
+          raw([0x0f, 0x22, 0xc0]),
+        );
         break;
       case 3:
         // CR4.PGE
@@ -481,7 +534,8 @@ function load(number: number, value: bigint): Item {
   const high = Number(BigInt.asUintN(32, value >> 32n));
   const b = number >> 3;
   if (high === 0) return raw([...(b !== 0 ? [0x41] : []), 0xb8 | (number & 7), ...bytes32(low)]);
-  if (high === 0xffffffff && low >= 0x80000000) return raw([0x48 | b, 0xc7, 0xc0 | (number & 7), ...bytes32(low)]);
+  if (high === 0xffffffff && low >= 0x80000000)
+    return raw([0x48 | b, 0xc7, 0xc0 | (number & 7), ...bytes32(low)]);
   return raw([0x48 | b, 0xb8 | (number & 7), ...bytes32(low), ...bytes32(high)]);
 }
 

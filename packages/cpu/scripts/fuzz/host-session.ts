@@ -1,6 +1,12 @@
 import { stepText } from '../../src/engine/lockstep.ts';
 import { difference } from '../../test/harness/compare.ts';
-import { type HostCase, type Outcome, stateAt, stateBytes, stateOf, statusFlags } from '../../test/harness/host-state.ts';
+import {
+  type HostCase,
+  type Outcome,
+  stateBytes,
+  stateOf,
+  statusFlags,
+} from '../../test/harness/host-state.ts';
 import { pageSize, physicalOf } from './address-space.ts';
 import { generate } from './generate.ts';
 import { comparedMemory, exitAddress, type HostOutcome, hasHost, runOnHost } from './host.ts';
@@ -128,10 +134,7 @@ export class HostSession {
 }
 
 /** Where two memories begin to differ, and 16 bytes of each from there. */
-function memoryDifference(
-  a: Uint8Array,
-  b: Uint8Array,
-): readonly Pick<Outcome, 'changedFrom' | 'changed'>[] {
+function memoryDifference(a: Uint8Array, b: Uint8Array): readonly Pick<Outcome, 'changedFrom' | 'changed'>[] {
   const at = a.findIndex((byte, i) => byte !== b[i]);
   return [a, b].map((memory) => ({
     changedFrom: Math.max(at, 0),

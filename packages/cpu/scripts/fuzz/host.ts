@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Outcome, stateBytes, stateOf } from '../../test/harness/host-state.ts';
-import { codeAddress, codePages, dataAddress, pageSize, scratchAddress, scratchPages, stackAddress, stackPages } from './address-space.ts';
+import {
+  codeAddress,
+  codePages,
+  dataAddress,
+  pageSize,
+  scratchAddress,
+  scratchPages,
+  stackAddress,
+  stackPages,
+} from './address-space.ts';
 import type { Image } from './program.ts';
 
 /** Where host programs end. */
@@ -30,7 +39,9 @@ export interface HostOutcome {
 
 /** Whether there is a host to compare with. */
 export function hasHost(): boolean {
-  return process.arch === 'x64' && process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0;
+  return (
+    process.arch === 'x64' && process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0
+  );
 }
 
 /** Runs programs on the host processor; fewer answers than programs if one of them brought the harness down. */

@@ -6,11 +6,7 @@ import type { Item, Program } from './program.ts';
  *
  * @param patience attempts at most
  */
-export function minimize(
-  program: Program,
-  holds: (program: Program) => boolean,
-  patience = 600,
-): Program {
+export function minimize(program: Program, holds: (program: Program) => boolean, patience = 600): Program {
   let best = program;
   let attempts = 0;
   const attempt = (candidate: Program): boolean => {

@@ -78,17 +78,8 @@ export function makePool(seed: number, size: number): PiecePool {
   return pool;
 }
 
-function kindOf({ mnemonic, code }: HostCase): 'integer' | 'vector' | 'x87' {
-  const instruction = new Instruction();
-  const bytes = new Uint8Array(15);
-  bytes.set(code);
-  decode(bytes, 0, hostDecoders[64], instruction);
+function kindOf({ mnemonic }: HostCase): 'integer' | 'vector' | 'x87' {
   if (/^F|^EMMS/.test(mnemonic)) return 'x87';
-  for (let at = 0; at < 15; at++) {
-    const group = registerClass(instruction.index);
-    if (group >= RegisterClass.xmm) return 'vector';
-    break;
-  }
   return generalMnemonic.test(mnemonic) ? 'integer' : 'vector';
 }
 

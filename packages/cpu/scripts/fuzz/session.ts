@@ -19,6 +19,7 @@ export interface SessionOptions {
   /** Overrides what the session's seed decides. */
   readonly heat?: number;
   readonly tlb?: FuzzMachineOptions['tlb'];
+  readonly forgets?: boolean;
   readonly minimize?: boolean;
 }
 
@@ -44,7 +45,7 @@ export class Session {
     const random = randomNumbers(number);
     const heat = options.heat ?? pick(random, [1, 2, 3, 5, 10, 10, 20, 40]);
     const tlb = options.tlb ?? pick(random, ['set-associative', 'exact', 'chaos', 'none'] as const);
-    this.isStrict = random() % 4 === 0;
+    this.isStrict = options.forgets ?? random() % 4 === 0;
     this.settings = `heat ${heat}, TLB ${tlb}${this.isStrict ? ', forgetful reference' : ''}`;
     this.pool = makePool(number, poolSize);
     this.interpreting = new FuzzMachine({ accel: 'interp', heat, tlb, forgets: this.isStrict });

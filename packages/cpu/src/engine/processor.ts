@@ -125,6 +125,8 @@ export class Processor implements SystemUnit {
   nmiPending = false;
   /** How often generated code came back, by `ExitReason`. */
   readonly exits: Float64Array = new Float64Array(8);
+  /** Mnemonics of instructions that raised #UD because the engine does not know them. */
+  readonly unknown: Set<string> = new Set();
 
   private readonly instruction: Instruction = new Instruction();
   private readonly codeBytes: Uint8Array = new Uint8Array(16);
@@ -627,7 +629,9 @@ export class Processor implements SystemUnit {
     const service = services[name];
     if (service !== undefined) return service;
     if (this.engine.handlers.has(name)) throw guestFault(unavailable(this.instruction, this.context));
-    this.unimplemented(`${name} at ${hex(this.ripHigh, this.ripLow)}`);
+    // Of a feature that is not there.
+    this.unknown.add(name);
+    throw guestFault(Exception.invalidOpcode);
   }
 
   /** Name of the instruction's service: MOV, PUSH, POP, CALL and JMP mean several. */

@@ -91,7 +91,8 @@ export class Translator {
   private shape(rec: number, name: string, offset: number, mode: CodeMode): HandlerShape | undefined {
     const { instruction, view, handlers } = this;
     if (!handlers.has(name) || transferForm(name, instruction) !== '') return undefined;
-    if (!isAvailable(instruction, name, mode)) return undefined;
+    // EVEX forms share mnemonics with VEX ones, but masks and upper registers are not there.
+    if (instruction.space === EncodingSpace.evex || !isAvailable(instruction, name, mode)) return undefined;
     const operands: OperandShape[] = [];
     let memory: MemoryShape | undefined;
     let registers = 0;

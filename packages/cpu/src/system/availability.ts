@@ -21,6 +21,7 @@ export function unavailable(instruction: Instruction, context: PagingContext): n
   const features = cpuidFeatures(instruction.encoding);
   // WAIT and all x87 instructions: EM asks for emulation by #NM.
   if (features.some((feature) => feature.startsWith('FPU'))) return Exception.deviceNotAvailable;
+  if (instruction.space === EncodingSpace.evex) return Exception.invalidOpcode;
   // VEX: OSXSAVE and XCR0 are the reason for all but TS.
   if (instruction.space !== EncodingSpace.legacy) {
     const isEnabled = (context.cr4 & 0x40000) !== 0;
