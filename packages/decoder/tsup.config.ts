@@ -1,4 +1,5 @@
 import type { Options } from 'tsup';
+import { keepConst } from '../../scripts/lib/keep-const.ts';
 
 /** One entry per sub-path of the export map; what two of them share lands in a chunk, so nothing is loaded twice. */
 const options: Options = {
@@ -21,6 +22,7 @@ const options: Options = {
   sourcemap: false,
   // Readable output; users' bundlers minify.
   minify: false,
+  plugins: [keepConst],
   esbuildOptions(options) {
     // Tables are packed into strings: escapes would cost several bytes for each character above 0x7f.
     options.charset = 'utf8';

@@ -1,6 +1,7 @@
 /**
  * `pnpm bench:decoder [--json FILE] [--code FILE] [--rounds N]`: our built decoder, iced-x86 and capstone-wasm in one process over the same
- * 20 MiB of real code (the node binary's, unless --code names another file). Rounds alternate between the three; a rate is the median.
+ * 20 MiB of real code (the node binary's, unless --code names another file). The three alternate on every twentieth of it, so that a load
+ * that comes and goes meets all of them; a rate is the median of the rounds.
  * The last line of output holds the ratios to iced-x86.
  */
 import { execFileSync } from 'node:child_process';
@@ -177,16 +178,25 @@ const rows = [
   ],
 ].map(([name, bytes, ...runs]) => {
   const rates = runs.map(() => []);
+  const pieces = Array.from({ length: 20 }, (_, i) =>
+    bytes.slice(Math.floor((i * bytes.length) / 20), Math.floor(((i + 1) * bytes.length) / 20)),
+  );
   // One more round than counted: the first compiles.
   for (let round = 0; round <= Number(values.rounds); round++) {
-    for (const [i, run] of runs.entries()) {
-      if (run === undefined) continue;
-      // Processor time, so that what else the machine does cancels out.
-      const start = process.cpuUsage();
-      const count = run(bytes);
-      const { user, system } = process.cpuUsage(start);
-      if (round > 0) rates[i].push(count / (user + system));
+    const counts = runs.map(() => 0);
+    const times = runs.map(() => 0);
+    for (const piece of pieces) {
+      for (const [i, run] of runs.entries()) {
+        if (run === undefined) continue;
+        // Processor time, so that what else the machine does cancels out.
+        const start = process.cpuUsage();
+        counts[i] += run(piece);
+        const { user, system } = process.cpuUsage(start);
+        times[i] += user + system;
+      }
     }
+    if (round === 0) continue;
+    for (const [i, run] of runs.entries()) if (run !== undefined) rates[i].push(counts[i] / times[i]);
   }
   const [own, theirs, third] = rates.map(median);
   return { name, ours: own, iced: theirs, capstone: third, ratioVsIced: own / theirs };

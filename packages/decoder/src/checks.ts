@@ -1,14 +1,9 @@
-import {
-  type Instruction,
-  EncodingSpace as importedEncodingSpace,
-  Prefix as importedPrefix,
-} from './instruction.ts';
+import { type Instruction, Prefix as importedPrefix } from './instruction.ts';
 import { Check as importedCheck, Leaf as importedLeaf } from './leaf.ts';
 import { apxFeature, type DecoderOptions } from './options.ts';
 import { registerNumber } from './registers.ts';
 
 // Constants of this module, which an engine folds into the code; imported bindings it loads every time (measured: 5 % on Node 26).
-const EncodingSpace = importedEncodingSpace;
 const Prefix = importedPrefix;
 const Check = importedCheck;
 const Leaf = importedLeaf;
@@ -36,20 +31,8 @@ export function checkRules(
   if ((rules & Check.regBelow8) !== 0 && reg >= 8) return true;
   if ((rules & Check.rmBelow8) !== 0 && !isMemory && ((out.rm & 8) !== 0 || out.rmVector >= 16)) return true;
   if ((rules & Check.vvvvBelow8) !== 0 && out.vvvv >= 8) return true;
-  if (
-    (rules & Check.regGpr) !== 0 &&
-    out.space === EncodingSpace.evex &&
-    reg >= 16 &&
-    (options.features & apxFeature) === 0
-  )
-    return true;
-  if (
-    (rules & Check.vvvvGpr) !== 0 &&
-    out.space === EncodingSpace.evex &&
-    out.vvvv >= 16 &&
-    (options.features & apxFeature) === 0
-  )
-    return true;
+  if ((rules & Check.regGpr) !== 0 && reg >= 16 && (options.features & apxFeature) === 0) return true;
+  if ((rules & Check.vvvvGpr) !== 0 && out.vvvv >= 16 && (options.features & apxFeature) === 0) return true;
   if ((rules & (Check.regSegment | Check.regSegmentWritten)) !== 0) {
     const number = reg & 7;
     if (number > 5 || (number === 1 && (rules & Check.regSegmentWritten) !== 0)) return true;

@@ -19,6 +19,8 @@ const { checks, leaves, nodes, operandListOf, roots } = tables;
 
 /** An instruction has at most this many bytes; a longer one raises #GP (SDM vol. 2, 2.3.11), which `decode` calls invalid. */
 export const maximumLength = 15;
+// An exported binding is loaded every time, even within its module.
+const mostBytes = 15;
 
 /**
  * The decoder reads ahead without asking how many bytes there are, and compares at the end. This many are enough: 15 prefixes, 2
@@ -35,9 +37,9 @@ const padded = new Uint8Array(lookahead);
  */
 export function decode(bytes: Uint8Array, offset: number, options: DecoderOptions, out: Instruction): number {
   const available = bytes.length - offset;
-  if (available >= lookahead) return decodeAhead(bytes, offset, maximumLength, options, out);
+  if (available >= lookahead) return decodeAhead(bytes, offset, mostBytes, options, out);
   let count = 0;
-  while (count < available && count < maximumLength) {
+  while (count < available && count < mostBytes) {
     padded[count] = bytes[offset + count];
     count++;
   }
@@ -62,7 +64,7 @@ const fetched = new Uint8Array(lookahead);
 export function decodeFetched(fetch: FetchCode, options: DecoderOptions, out: Instruction): number {
   let count = 0;
   for (;;) {
-    const next = Math.min(fetch(fetched, count), maximumLength);
+    const next = Math.min(fetch(fetched, count), mostBytes);
     if (!(next > count)) {
       if (count === 0) decodeAhead(fetched, 0, 0, options, out);
       return out.status;
@@ -154,13 +156,13 @@ function decodeAhead(
         if (!is64) break prefixLoop;
         // Only directly in front of the opcode does it count (SDM vol. 2, 2.2.1).
         rex = opcode;
-        if (position - start > maximumLength) break prefixLoop;
+        if (position - start > mostBytes) break prefixLoop;
         continue;
       default:
         break prefixLoop;
     }
     rex = 0;
-    if (position - start > maximumLength) break;
+    if (position - start > mostBytes) break;
   }
 
   out.mode = options.mode;
@@ -201,7 +203,7 @@ function decodeAhead(
   let length = 0;
   let payload2 = 0;
   let mandatory = repeat === 0xf3 ? 2 : repeat === 0xf2 ? 3 : (prefixes & Prefix.operandSize) !== 0 ? 1 : 0;
-  let wrong = position - start > maximumLength;
+  let wrong = position - start > mostBytes;
   // Whether the decision depends on ModRM, so that it cannot be made without that byte.
   let askedModrm = false;
 
@@ -578,7 +580,7 @@ function isHistoricEscape(opcode: number, options: DecoderOptions): boolean {
 
 function finish(out: Instruction, encoding: number, length: number, limit: number): number {
   let status: number = encoding === 0 ? DecodeStatus.invalid : DecodeStatus.ok;
-  if (length > limit) status = limit === maximumLength ? DecodeStatus.invalid : DecodeStatus.truncated;
+  if (length > limit) status = limit === mostBytes ? DecodeStatus.invalid : DecodeStatus.truncated;
   out.status = status;
   const row = status === DecodeStatus.ok ? encoding : 0;
   out.encoding = row;

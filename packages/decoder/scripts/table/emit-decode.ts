@@ -26,7 +26,7 @@ export function decodeTables(records: readonly EncodingRecord[]): string {
     const id = i + 1;
     const placement = place(record);
     leaves.push(leafBits(record, placement, types));
-    checks.push(checkBits(record, types));
+    checks.push(checkBits(record, placement, types));
     mnemonicOf.push(mnemonics.indexOf(record.mnemonic));
     const list = operandSpecs(record, types).map((spec) =>
       specRow(specs, fixedRegisters, packSpec(spec), spec.fixed),

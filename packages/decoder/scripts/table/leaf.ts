@@ -44,7 +44,9 @@ export function leafBits(record: EncodingRecord, placement: Placement, types: Me
   return bits >>> 0;
 }
 
-export function checkBits(record: EncodingRecord, types: MemoryTypes): number {
+export function checkBits(record: EncodingRecord, placement: Placement, types: MemoryTypes): number {
+  // Only EVEX has bits for more than 16 general registers without APX.
+  const isEvex = placement.space === 'evex';
   const has = (name: string) => record.attributes.has(name);
   const specs = operandSpecs(record, types);
   let bits = 0;
@@ -54,7 +56,7 @@ export function checkBits(record: EncodingRecord, types: MemoryTypes): number {
     const isGpr = spec.registerClass >= RegisterClass.gpr8 && spec.registerClass <= RegisterClass.gpr64;
     if (place === 'reg') {
       if (limited) bits |= Check.regBelow8;
-      if (isGpr) bits |= Check.regGpr;
+      if (isGpr && isEvex) bits |= Check.regGpr;
       if (spec.registerClass === RegisterClass.segment)
         bits |= i === 0 && record.mnemonic === 'MOV' ? Check.regSegmentWritten : Check.regSegment;
       if (spec.registerClass === RegisterClass.control) bits |= Check.regControl;
@@ -66,7 +68,7 @@ export function checkBits(record: EncodingRecord, types: MemoryTypes): number {
       if (spec.registerClass === RegisterClass.tile) bits |= Check.rmBelow8;
     } else if (place === 'vvvv') {
       if (limited) bits |= Check.vvvvBelow8;
-      if (isGpr) bits |= Check.vvvvGpr;
+      if (isGpr && isEvex) bits |= Check.vvvvGpr;
     }
     const token = record.operandTokens[i]?.text ?? '';
     if (/^(sibmem|mib)/.test(token))
