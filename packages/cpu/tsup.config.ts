@@ -1,4 +1,5 @@
 import type { Options } from 'tsup';
+import { keepConst } from '../../scripts/lib/keep-const.ts';
 
 const options: Options = {
   entry: { index: 'src/index.ts' },
@@ -10,6 +11,7 @@ const options: Options = {
   splitting: true,
   treeshake: true,
   sourcemap: false,
+  plugins: [keepConst],
   // Readable output; users' bundlers minify.
   minify: false,
 };

@@ -1,4 +1,5 @@
 import type { Options } from 'tsup';
+import { keepConst } from '../../scripts/lib/keep-const.ts';
 
 const options: Options = {
   entry: { index: 'src/index.ts' },
@@ -9,6 +10,7 @@ const options: Options = {
   clean: true,
   treeshake: true,
   sourcemap: false,
+  plugins: [keepConst],
   // Readable output; users' bundlers minify.
   minify: false,
 };
