@@ -33,7 +33,7 @@ export interface DescriptorText {
 // Places in RAM.
 export const gdt = 0x1000;
 export const ldt = 0x2000;
-export const idt = 0x3000;
+const idt = 0x3000;
 export const tss = 0x5000;
 export const otherTss = 0x6000;
 export const stack0 = 0x9000;

@@ -28,7 +28,7 @@ export interface Block {
 }
 
 /** Blocks that were compiled together. */
-export interface Region {
+interface Region {
   /** In the table of regions. */
   readonly slot: number;
   readonly blocks: readonly Block[];

@@ -15,7 +15,7 @@ import { type HandlerImports, HandlerOperation } from './handler-operation.ts';
 import { type HandlerShape, shapeName } from './shape.ts';
 
 /** (state, record, budget): a handler calls the next one in tail position, so a run is one call. */
-export const handlerType: FunctionType = {
+const handlerType: FunctionType = {
   parameters: [ValueType.i32, ValueType.i32, ValueType.i32],
   results: [],
 };

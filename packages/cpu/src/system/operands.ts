@@ -347,7 +347,7 @@ export function writeLinear(
  * @param use `Use.read` or `Use.write`
  * @throws GuestFault #SS(0)
  */
-export function stackAddress(
+function stackAddress(
   unit: SystemUnit,
   offset: number,
   bytes: number,

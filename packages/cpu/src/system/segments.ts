@@ -94,7 +94,7 @@ export function checkDataSegment(
  *
  * @throws GuestFault #GP, #SS, #NP with the selector; #PF from the descriptor table
  */
-export function loadSegment(unit: SystemUnit, segment: number, selector: number): void {
+function loadSegment(unit: SystemUnit, segment: number, selector: number): void {
   if (hasParagraphSelectors(unit)) {
     if (inVirtual8086Mode(unit)) writeVirtual8086Segment(unit, segment, selector);
     else writeRealSegment(unit, segment, selector);

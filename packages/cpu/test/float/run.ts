@@ -51,7 +51,7 @@ function step(x: Expressions, call: CallLibrary, subject: Subject, from: Value, 
 }
 
 /** The module's bytes: `run(count)` takes cases behind the state, and puts results behind the cases. */
-export function buildSubject(subject: Subject, shape: MemoryShape): Uint8Array<ArrayBuffer> {
+function buildSubject(subject: Subject, shape: MemoryShape): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.defineMemory(shape, 'memory');
   const type = { parameters: [ValueType.i32, ValueType.i32], results: [] };

@@ -25,7 +25,7 @@ export interface Subject {
   readonly truncates?: boolean;
 }
 
-export type Argument = 'a' | 'b' | 'i16' | 'i32' | 'i64' | 'f32' | 'f64' | 'b32' | 'b64';
+type Argument = 'a' | 'b' | 'i16' | 'i32' | 'i64' | 'f32' | 'f64' | 'b32' | 'b64';
 
 const casesPerBatch = 1 << 15;
 const input = stateSize;

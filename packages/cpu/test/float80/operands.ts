@@ -133,7 +133,7 @@ function control(random: Random): number {
   return 0x40 | masks | (random.below(4) << 8) | (random.below(4) << 10);
 }
 
-export function writeOperand(view: DataView, at: number, [signExponent, high, low]: Words): void {
+function writeOperand(view: DataView, at: number, [signExponent, high, low]: Words): void {
   view.setUint32(at, low, true);
   view.setUint32(at + 4, high >>> 0, true);
   view.setUint16(at + 8, signExponent, true);

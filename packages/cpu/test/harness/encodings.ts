@@ -46,7 +46,7 @@ export interface EncodingTemplates {
 }
 
 /** Mnemonics that are not run one at a time, and why. */
-export const excluded: Readonly<Record<string, string>> = {
+const excluded: Readonly<Record<string, string>> = {
   RDFSBASE: 'of the harness',
   RDGSBASE: 'of the harness',
   WRFSBASE: 'the harness needs its own',

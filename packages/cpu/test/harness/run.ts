@@ -5,7 +5,7 @@ import { runOnHost } from './host.ts';
 import type { HostCase } from './host-state.ts';
 
 /** Cases that one start of the harness gets. */
-export const batchSize = 4000;
+const batchSize = 4000;
 
 export interface Disagreement {
   readonly one: HostCase;

@@ -33,7 +33,7 @@ const proper: Readonly<Record<ArithmeticName, PerFormat>> = {
 };
 
 /** i32: a·b = r exactly, where r is a·b rounded to nearest; all are normal numbers. */
-export function isExactProduct(x: Expressions, format: FloatFormat, a: Value, b: Value, r: Value): Value {
+function isExactProduct(x: Expressions, format: FloatFormat, a: Value, b: Value, r: Value): Value {
   if (format.bits === 32) {
     // 48 bits fit f64.
     const [wideA, wideB, wideR] = [a, b, r].map((value) => x.compute(Op.f64PromoteF32, value));
@@ -50,7 +50,7 @@ export function isExactProduct(x: Expressions, format: FloatFormat, a: Value, b:
 }
 
 /** i32: a + b = r exactly, where r is a + b rounded to nearest (Knuth's TwoSum). False if anything is infinite or a NaN. */
-export function isExactSum(x: Expressions, format: FloatFormat, a: Value, b: Value, r: Value): Value {
+function isExactSum(x: Expressions, format: FloatFormat, a: Value, b: Value, r: Value): Value {
   const { add, subtract, equal } = nativeOf(format);
   const virtualB = x.compute(subtract, r, a);
   const virtualA = x.compute(subtract, r, virtualB);

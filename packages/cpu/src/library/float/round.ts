@@ -15,7 +15,7 @@ import {
 } from './format.ts';
 
 /** Where the leading one of a significand stands that is to be rounded. */
-export const leadingBit = 62;
+const leadingBit = 62;
 
 /** What is added to a significand before the bits below its last place are cut: depends on RC and sign (i64, 0 or not). */
 function increment(x: Expressions, sign: Value, mxcsr: Value, discarded: number): Value {

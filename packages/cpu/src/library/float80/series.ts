@@ -24,7 +24,7 @@ import {
 const oneHigh = 0x80000000 | 0;
 
 /** (state, a, b: high and low) to the upper 128 bits of the product of two 128-bit numbers, a few units too small at most. */
-export const multiplyHigh: LibraryFunction = {
+const multiplyHigh: LibraryFunction = {
   name: 'float80.multiplyHigh',
   parameters: [ValueType.i32, ValueType.i64, ValueType.i64, ValueType.i64, ValueType.i64],
   result: ValueType.i64,

@@ -13,7 +13,7 @@ import { bytesVector, wordsVector, zero } from './constants.ts';
  */
 
 /** Product of two elements. */
-export function multiply(a: number, b: number): number {
+function multiply(a: number, b: number): number {
   let product = 0;
   for (let i = 0; i < 8; i++) {
     if (((b >> i) & 1) !== 0) product ^= a;
@@ -29,7 +29,7 @@ function power(a: number, exponent: number): number {
 }
 
 /** 0 for 0. */
-export function inverse(a: number): number {
+function inverse(a: number): number {
   return power(a, 254);
 }
 

@@ -74,7 +74,7 @@ export function readBits(op: Operation, operand: number, format: FormatName): Va
 }
 
 /** The lowest element of one vector, and what is above it in another. */
-export function mergeLow(x: Expressions, bits: number, low: Value, upper: Value): Value {
+function mergeLow(x: Expressions, bits: number, low: Value, upper: Value): Value {
   return shuffleElements(x, bits, low, upper, bits === 32 ? [0, 5, 6, 7] : [0, 3]);
 }
 

@@ -18,7 +18,7 @@ export interface FloatFormat {
 export const float32: FloatFormat = { fraction: 23, special: 0xff, rebias: 0x3fff - 0x7f };
 export const float64: FloatFormat = { fraction: 52, special: 0x7ff, rebias: 0x3fff - 0x3ff };
 
-export interface Taken {
+interface Taken {
   /** Of the format's type. */
   readonly bits: Value;
   /** i32: PE and C1, or 0. */
