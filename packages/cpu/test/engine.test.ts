@@ -94,6 +94,15 @@ describe('faults', () => {
     expect(cpu.seen).toEqual({ vector: 13, errorCode: 0 });
   });
 
+  test('a return to the last byte of the address space, which no empty cache entry may claim', () => {
+    const cpu = start([0xc3]);
+    cpu.ram.fill(0xff, 0x9000, 0x9008);
+    cpu.processor.run(1);
+    cpu.processor.run(1);
+    expect(cpu.seen?.vector).toBe(14);
+    expect(cpu.processor.state.getBig('cr2')).toBe(0xffff_ffff_ffff_ffffn);
+  });
+
   test('a push to it is #SS', () => {
     const cpu = start([0x50]);
     cpu.setRegister(4, 0x800000000010n);

@@ -140,6 +140,8 @@ class Generator {
       endsAtFault: forHost !== undefined,
       // A return without a call leads somewhere.
       stackFill: forHost?.exit ?? (random() % 4 === 0 ? 0 : codeAddress + start),
+      interrupts:
+        forHost === undefined && random() % 3 === 0 ? pick(random, [7, 50, 333]) : Number.POSITIVE_INFINITY,
       budget: forHost === undefined ? pick(random, [500, 2000, 8000]) : 200_000,
     };
   }
@@ -182,6 +184,8 @@ class Generator {
     const list =
       choice < this.vectors ? pool.vector : choice < this.vectors + this.x87 ? pool.x87 : pool.integer;
     const piece = pick(random, list.length === 0 ? pool.integer : list);
+    // The last bit of these is the processor's own.
+    if (isHost && /^F(2XM1|YL2X|YL2XP1|SIN|COS|SINCOS|PTAN|PATAN)$/.test(piece.mnemonic)) return;
     // Without a stack pointer nothing goes far.
     if (piece.touchesStack && (isHost || random() % 8 !== 0)) return;
     if (random() % 256 < this.prepared)
@@ -480,6 +484,7 @@ class Generator {
     return {
       bytes: Uint8Array.from([...head, 0, 0, 0, 0, ...restore]),
       fixes: [{ at: end - 4, size: 4, end, place: { kind: 'address', address: exit } }],
+      isNeeded: true,
     };
   }
 }

@@ -126,7 +126,7 @@ export class HostSession {
     while (!interpreting.isOver && interpreting.processor.retired < program.budget) {
       const rip = interpreting.processor.state.getBig('rip');
       lines.push(stepText({ rip, bytes: interpreting.codeAt(rip), codeBits: 64 }));
-      if (lines.length > 60) lines.shift();
+      if (lines.length > 30) lines.shift();
       interpreting.run(1);
     }
     return lines.join('\n');

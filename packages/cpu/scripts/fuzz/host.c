@@ -172,7 +172,7 @@ int main(void) {
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO};
   int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP};
   for (int i = 0; i < 5; i++) sigaction(signals[i], &action, NULL);
-  alarm(60);
+  alarm(20);
 
   static struct program program;
   static struct result result;

@@ -11,13 +11,20 @@ import {
   aliasAddress,
   codeAddress,
   codePages,
+  globalTable,
+  interruptTable,
+  interruptVector,
   pageSize,
   physicalOf,
   ramSize,
+  selectors,
   stackAddress,
   stackPages,
   stackTop,
+  systemAddress,
   tables,
+  taskState,
+  writeSystem,
   writeTables,
 } from './address-space.ts';
 import type { Image } from './program.ts';
@@ -30,6 +37,8 @@ export interface FuzzMachineOptions {
   readonly tlb: TlbName;
   /** Forgets all code and all that the fast TLB knows after each instruction: what is right without any invalidation. */
   readonly forgets?: boolean;
+  /** Most instructions at a time, whatever `run` is asked for. */
+  readonly piece?: number;
 }
 
 /** Faults after which a program is over. */
@@ -45,6 +54,10 @@ export class FuzzMachine implements LockstepSide {
   private readonly context = new PagingContext();
   private readonly mmu: Mmu;
   private readonly forgets: boolean;
+  private readonly piece: number;
+  private interruptIsPending = false;
+  /** Count at which the next interrupt comes. */
+  private nextInterrupt = 0;
   private image: Image | undefined;
   private ram: Uint8Array = new Uint8Array(ramSize);
   /** The last exception: -1 for none in the last piece of a run; and its error code. */
@@ -55,8 +68,9 @@ export class FuzzMachine implements LockstepSide {
   /** The program ended: too many faults, HLT, shutdown. */
   isOver = false;
 
-  constructor({ accel, heat, tlb, forgets = false }: FuzzMachineOptions) {
+  constructor({ accel, heat, tlb, forgets = false, piece = 1e9 }: FuzzMachineOptions) {
     this.forgets = forgets;
+    this.piece = forgets ? 1 : piece;
     const engine = new Engine({ ramSize, vendor: 'amd', recordBytes: 2 << 20, accel, heat });
     this.engine = engine;
     const { physical } = engine;
@@ -71,6 +85,7 @@ export class FuzzMachine implements LockstepSide {
     const cpuid: CpuidSource = {
       read: (leaf, subleaf, out) => out.fill(leaf === 13 && subleaf === 0 ? 7 : -1),
     };
+    const machine = this;
     const processor: Processor = new Processor(engine, 0, {
       mmu: this.mmu,
       context: this.context,
@@ -79,7 +94,15 @@ export class FuzzMachine implements LockstepSide {
       msrs: { read: () => false, write: () => false },
       // Wrong counts show.
       time: { tsc: (out) => out.fill(processor.retired), writeTsc: () => {} },
-      interrupts: { isPending: false, acknowledge: () => 0 },
+      interrupts: {
+        get isPending(): boolean {
+          return machine.interruptIsPending;
+        },
+        acknowledge: () => {
+          this.interruptIsPending = false;
+          return interruptVector;
+        },
+      },
       random: () => processor.retired,
       capabilities: capabilitiesOf(cpuid),
       observer: {
@@ -110,6 +133,7 @@ export class FuzzMachine implements LockstepSide {
     const { ram } = this;
     ram.fill(0);
     writeTables(ram);
+    writeSystem(ram);
     for (const { address, bytes } of image.parts)
       for (let at = 0; at < bytes.length; ) {
         const size = Math.min(bytes.length - at, pageSize - ((address + at) % pageSize));
@@ -135,6 +159,16 @@ export class FuzzMachine implements LockstepSide {
       state.set('segmentAttributes', attributes | (isUser ? 0x60 : 0), segment);
     }
     state.set('cpl', isUser ? 3 : 0);
+    state.set('segmentSelector', isUser ? selectors.code3 : selectors.code0, Segment.cs);
+    for (const segment of [Segment.es, Segment.ss, Segment.ds])
+      state.set('segmentSelector', isUser ? selectors.data3 : selectors.data0, segment);
+    state.setPair('segmentBase', systemAddress + taskState, 0, Segment.tr);
+    state.set('segmentLimit', 0x67, Segment.tr);
+    state.set('segmentAttributes', 0x8b, Segment.tr);
+    state.setPair('tableBase', systemAddress + globalTable, 0, 0);
+    state.set('tableLimit', 0x27, 0);
+    state.setPair('tableBase', systemAddress + interruptTable, 0, 1);
+    state.set('tableLimit', 16 * (interruptVector + 1) - 1, 1);
     state.setPair('xcr0', 7, 0);
     if (image !== undefined) loadUserState(state, image.state);
     mmu.tlb.restore();
@@ -144,17 +178,26 @@ export class FuzzMachine implements LockstepSide {
     processor.retired = 0;
     processor.problem = '';
     processor.stateChanged();
+    // Else the breakpoints of the program before stay armed.
+    processor.breakpointsChanged();
+    this.nextInterrupt = image?.interrupts ?? Number.POSITIVE_INFINITY;
+    this.interruptIsPending = false;
     this.events = '';
     this.faults = 0;
     this.isOver = false;
   }
 
   run(count: number): void {
-    const { processor } = this;
+    const { processor, image } = this;
     const end = processor.retired + count;
     while (!this.isOver && processor.retired < end) {
       this.vector = -1;
-      const how = processor.run(this.forgets ? 1 : end - processor.retired);
+      if (processor.retired >= this.nextInterrupt) {
+        this.interruptIsPending = true;
+        this.nextInterrupt += image?.interrupts ?? 0;
+      }
+      const stop = Math.min(end, this.nextInterrupt);
+      const how = processor.run(Math.min(this.piece, stop - processor.retired));
       if (this.forgets) this.engine.code.flush();
       if (this.vector >= 0) this.answer();
       else if (how !== 'limit') this.isOver = true;

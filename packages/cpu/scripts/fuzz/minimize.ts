@@ -36,7 +36,7 @@ function without(program: Program, first: number, size: number): Program {
   const blocks = program.blocks.map((items) => {
     const kept: Item[] = [];
     for (const item of items) {
-      if (at < first || at >= first + size) kept.push(item);
+      if (at < first || at >= first + size || item.isNeeded) kept.push(item);
       at++;
     }
     return kept;

@@ -34,6 +34,8 @@ export interface Item {
   readonly patchAt?: number;
   readonly patchSize?: number;
   readonly opcodeAt?: number;
+  /** Without it the program might not end. */
+  readonly isNeeded?: boolean;
 }
 
 export interface Program {
@@ -51,6 +53,8 @@ export interface Program {
   readonly endsAtFault: boolean;
   /** What 8-byte words of the stack hold at the start, or 0. */
   readonly stackFill: number;
+  /** Instructions from one interrupt to the next. */
+  readonly interrupts: number;
   /** Retired instructions after which it is enough. */
   readonly budget: number;
 }
@@ -65,6 +69,7 @@ export interface Image {
   readonly resume: readonly number[];
   readonly isUser: boolean;
   readonly endsAtFault: boolean;
+  readonly interrupts: number;
 }
 
 /** UD2. */
@@ -129,5 +134,6 @@ export function layOut(program: Program): Image {
     resume: starts,
     isUser: program.isUser,
     endsAtFault: program.endsAtFault,
+    interrupts: program.interrupts,
   };
 }

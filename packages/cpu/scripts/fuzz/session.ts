@@ -46,9 +46,11 @@ export class Session {
     const heat = options.heat ?? pick(random, [1, 2, 3, 5, 10, 10, 20, 40]);
     const tlb = options.tlb ?? pick(random, ['set-associative', 'exact', 'chaos', 'none'] as const);
     this.isStrict = options.forgets ?? random() % 4 === 0;
-    this.settings = `heat ${heat}, TLB ${tlb}${this.isStrict ? ', forgetful reference' : ''}`;
+    // Where runs end may not matter.
+    const piece = pick(random, [1e9, 1e9, 1, 7, 100]);
+    this.settings = `heat ${heat}, TLB ${tlb}${piece < 1e9 ? `, ${piece} at a time` : ''}${this.isStrict ? ', forgetful reference' : ''}`;
     this.pool = makePool(number, poolSize);
-    this.interpreting = new FuzzMachine({ accel: 'interp', heat, tlb, forgets: this.isStrict });
+    this.interpreting = new FuzzMachine({ accel: 'interp', heat, tlb, forgets: this.isStrict, piece });
     this.compiling = new FuzzMachine({ accel: 'jit', heat, tlb });
     this.lockstep = new Lockstep(this.interpreting, this.compiling);
     const { integer, vector, x87 } = this.pool;

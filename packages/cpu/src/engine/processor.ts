@@ -225,6 +225,7 @@ export class Processor implements SystemUnit {
     this.contextIsStale = true;
     this.modeIsStale = true;
     this.pageHost = -1;
+    this.breakpoints.update();
     this.banks.clearTranslations();
   }
 
@@ -657,15 +658,13 @@ export class Processor implements SystemUnit {
     if (offset <= 0x1000 - 15) return decode(bytes, this.pageHost + offset, this.mode.options, instruction);
     const first = 0x1000 - offset;
     codeBytes.set(bytes.subarray(this.pageHost + offset, this.pageHost + offset + first));
-    let length = first;
-    if (first < 15) {
-      const next = this.nextPage(low, this.is64() ? this.ripHigh : 0);
-      if (next >= 0) {
-        codeBytes.set(bytes.subarray(next, next + 15 - first), first);
-        length = 15;
-      }
-    }
-    return decode(codeBytes.subarray(0, length), 0, this.mode.options, instruction);
+    const status = decode(codeBytes.subarray(0, first), 0, this.mode.options, instruction);
+    // The next page is fetched from only if the instruction goes on there.
+    if (status !== DecodeStatus.truncated) return status;
+    const next = this.nextPage(low, this.is64() ? this.ripHigh : 0);
+    if (next < 0) return status;
+    codeBytes.set(bytes.subarray(next, next + 15 - first), first);
+    return decode(codeBytes.subarray(0, 15), 0, this.mode.options, instruction);
   }
 
   private raiseFromState(): void {

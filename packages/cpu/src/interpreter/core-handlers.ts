@@ -175,8 +175,11 @@ function writeRegionGate({ x, state, rec, budget, regionTypeIndex, dispatch }: F
   dispatch(x.read(next), x.load(Op.i32Load, state, stateOffset.budget));
 }
 
+/** No page has this host address, nor has an empty entry of the jump cache, which is all ones. */
+const unknownHost = -2;
+
 /**
- * Host address of the code page of a linear address, or -1: the present page, or what the fast TLB says. Staying in the page never asks the
+ * Host address of the code page of a linear address, or `unknownHost`: the present page, or what the fast TLB says. Staying in the page never asks the
  * TLB, in any engine, so that its content does not depend on how code is executed (engine-decision E).
  */
 export function hostOfCode(x: Expressions, state: Value, linear: Value, page: Value): Value {
@@ -184,7 +187,7 @@ export function hostOfCode(x: Expressions, state: Value, linear: Value, page: Va
   const other = x.select(
     x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
     x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host),
-    x.i32(-1),
+    x.i32(unknownHost),
   );
   const isSame = x.eq(x.load(Op.i64Load, state, stateOffset.pageBase), page);
   return x.select(isSame, x.load(Op.i32Load, state, stateOffset.codeHost), other);

@@ -1,7 +1,7 @@
 import { type Callee, type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
 import type { CallLibrary } from '../library/function.ts';
 import { AccessRequest, jumpCacheEntry, jumpCacheOffset, tlbEntry } from '../memory/fast-tlb.ts';
-import { ExitReason, record, recordSize } from '../records/layout.ts';
+import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
 import type { Place } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
@@ -361,7 +361,10 @@ export class HandlerOperation extends StagedOperation {
           const isZero = this.condition(4);
           leave(shape.repeat === 1 ? x.eqz(isZero) : isZero);
         }
-        x.if(x.eqz(x.read(cells.budget)), () => this.exit(ExitReason.budget), undefined, false);
+        // What it wrote may be its own code: TypeScript looks at it anew.
+        const row = x.load(Op.i32Load16U, this.rec, record.handler);
+        const mustEnd = x.or(x.eqz(x.read(cells.budget)), x.eq(row, x.i32(Row.stale)));
+        x.if(mustEnd, () => this.exit(ExitReason.budget), undefined, false);
         x.write(cells.budget, x.sub(x.read(cells.budget), x.i32(1)));
         again();
       });

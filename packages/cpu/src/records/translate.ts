@@ -65,8 +65,8 @@ export class Translator {
     view.setInt32(rec + 4, 0, true);
     view.setInt32(rec + 8, 0, true);
     view.setInt32(rec + 12, 0, true);
-    // An invalid instruction may be of any length, and TypeScript raises its #UD.
-    const length = status === DecodeStatus.ok ? instruction.length : 1;
+    // Of an invalid instruction, all bytes that were looked at: others may make it valid.
+    const length = Math.max(1, instruction.length);
     view.setUint16(rec + record.position, offset | (length << 12), true);
     const name = status === DecodeStatus.ok ? nameOf(instruction) : '';
     const shape = name === '' ? undefined : this.shape(rec, name, offset, mode);

@@ -347,13 +347,7 @@ export function writeLinear(
  * @param use `Use.read` or `Use.write`
  * @throws GuestFault #SS(0)
  */
-function stackAddress(
-  unit: SystemUnit,
-  offset: number,
-  bytes: number,
-  use: number,
-  out: Int32Array,
-): void {
+function stackAddress(unit: SystemUnit, offset: number, bytes: number, use: number, out: Int32Array): void {
   const { state } = unit;
   const bits = stackBits(unit);
   out[0] = state.low('gpr', rsp);
