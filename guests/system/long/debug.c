@@ -236,7 +236,10 @@ static void data_breakpoints(void) {
   MEETS("data breakpoint, access: load", "movb 1(%0), %%al", 1);
   MEETS("data breakpoint, access: store", "movb %%al, 1(%0)", 1);
   MEETS("data breakpoint, access: load behind", "movb 2(%0), %%al", 0);
+  // The trap must not put its frame where RSP points to just then.
+  gates[VECTOR_DB].ist = 3;
   MEETS("data breakpoint, access: PUSH and POP by RSP", "movq %%rsp, %%rax\n leaq 24(%0), %%rsp\n pushq $0\n popq -24(%%rsp)\n movq %%rax, %%rsp", 1);
+  gates[VECTOR_DB].ist = 0;
   WRITE_DR(7, DR7_ONES | enable(1, WRITE, 8));
   MEETS("data breakpoint, 8 bytes: last byte", "movb %%al, 7(%0)", 1);
   MEETS("data breakpoint, 8 bytes: byte behind", "movb %%al, 8(%0)", 0);

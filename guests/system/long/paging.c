@@ -128,6 +128,7 @@ static void accessed_and_dirty(void) {
   check("dirty: PREFETCHW sets none", *entry[3] & PAGE_D, 0);
 }
 
+/** qemu: P of the error code is 0. Vol. 3, 4.7: RSVD goes with P = 1. */
 static void reserved_bits(void) {
   uint64_t physical = (uint64_t)page[0];
   unsigned width = cpuid(0x80000008, 0).eax & 0xff;
@@ -237,6 +238,7 @@ static void page_crossing(void) {
   invlpg(TESTED + 4096);
   ATTEMPT("rep stosb\n 1:", : : "D"(TESTED + 4090), "c"(20), "a"(0x77) : "memory");
   expect_fault("REP STOS into an absent page", VECTOR_PF, PF_W);
+  // qemu: the store over two pages above had written its first half.
   check("REP STOS: six bytes are stored", *(uint16_t *)(page[0] + 4094) | page[0][4089] << 16, 0x117777);
   *second = 0;
 }
@@ -299,11 +301,11 @@ static void protection_keys(void) {
     unsigned got = access(TESTED, what + (user ? FROM_USER : 0));
     if (got != want && !wrong++) first = i << 24 | got << 12 | want;
   }
+  // bochs: refuses supervisor pages as well.
   check("protection keys: all combinations", first, 0);
   // A key's refusal and the page's own: both bits.
   write_pkru(3u << 6);
   set(entry[3], (uint64_t)page[0] | PAGE_P | PAGE_U | 3ul << 59);
-  // qemu: PK alone is reported the same way.
   check("protection key and read-only page", access(TESTED, WRITE + FROM_USER), PF_P | PF_W | PF_U | PF_PK);
   set(entry[3], (uint64_t)page[0] | PAGE_U | 3ul << 59);
   check("protection key and absent page", access(TESTED, WRITE + FROM_USER), PF_W | PF_U);

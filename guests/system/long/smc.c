@@ -170,7 +170,7 @@ static void other_ways_to_write(void) {
   WAY(7, "movl $7, %%eax\n movd %%eax, %%xmm0\n movd %%xmm0, 1(%0)", "r"(at));
   static const uint16_t eight = 8;
   WAY(8, "filds %1\n fistpl 1(%0)", "r"(at), "m"(eight));
-  WAY(9, "bts $0, 1(%0)\n bts $3, 1(%0)", "r"(at));
+  WAY(9, "btsl $0, 1(%0)\n btsl $3, 1(%0)", "r"(at));
   WAY(10, "movl $10, %%eax\n movnti %%eax, 1(%0)", "r"(at));
   WAY(11, "movq %%rsp, %%rsi\n leaq 9(%0), %%rsp\n pushq $11\n movq %%rsi, %%rsp\n movb $0xc3, 5(%0)", "r"(at));
   WAY(12, "movl $12, %%eax\n movd %%eax, %%xmm0\n movups %%xmm0, 1(%0)\n movb $0xc3, 5(%0)", "r"(at));

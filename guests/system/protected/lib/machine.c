@@ -73,7 +73,6 @@ void exception_dispatch(struct exception_frame *frame) {
   fault.cr2 = cr2;
   // Back to level 0 by an IRET that loads no stack; the end of the attempt loads ESP.
   frame->ds = frame->es = USER_DS + 3;
-  frame->fs = frame->gs = 0;
   frame->eip = attempt_recovery;
   frame->cs = KERNEL_CS;
   frame->eflags = 2;

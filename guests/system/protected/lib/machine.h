@@ -20,9 +20,9 @@ struct tss32 {
   uint16_t trap, io_map_base;
 };
 
-/** What the stubs leave. ESP and SS are there if the handler runs in an inner ring, the rest after virtual-8086 mode. */
+/** What the stubs leave; FS and GS are the program's at all times. ESP and SS are there if the handler runs in an inner ring, the rest after virtual-8086 mode. */
 struct exception_frame {
-  uint32_t gs, fs, es, ds, edi, esi, ebp, esp_of_pusha, ebx, edx, ecx, eax;
+  uint32_t es, ds, edi, esi, ebp, esp_of_pusha, ebx, edx, ecx, eax;
   uint32_t vector, error_code, eip, cs, eflags, esp, ss;
   uint32_t v86_es, v86_ds, v86_fs, v86_gs;
 };

@@ -43,16 +43,12 @@ exception_common:
     pushal
     pushl %ds
     pushl %es
-    pushl %fs
-    pushl %gs
     movl $USER_DS + 3, %eax
     movl %eax, %ds
     movl %eax, %es
     pushl %esp
     call exception_dispatch
     addl $4, %esp
-    popl %gs
-    popl %fs
     popl %es
     popl %ds
     popal

@@ -37,7 +37,7 @@ interface Mapping {
 }
 
 const code: readonly number[] = [0x12000, 0x10000, 0x13000, 0x11000];
-export const mappings: readonly Mapping[] = [
+const mappings: readonly Mapping[] = [
   { linear: scratchAddress, physical: 0x9000, isWritable: true },
   { linear: scratchAddress + pageSize, physical: 0x7000, isWritable: true },
   { linear: constantAddress, physical: 0x8000, isWritable: false },
@@ -81,8 +81,8 @@ export function writeTables(ram: Uint8Array): void {
 export const globalTable = 0;
 export const taskState = 0x80;
 export const interruptTable = 0x100;
-export const interruptHandler = 0xc00;
-export const systemStack = 0x1000;
+const interruptHandler = 0xc00;
+const systemStack = 0x1000;
 /** The vector that interrupts have. */
 export const interruptVector = 0x40;
 /** Selectors; those of CPL 3 with RPL 3. */

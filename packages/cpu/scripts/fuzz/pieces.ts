@@ -188,4 +188,3 @@ function commonInstruction(random: Random): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-export { stateAt };
