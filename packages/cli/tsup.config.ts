@@ -6,6 +6,8 @@ const options: Options = {
   format: 'esm',
   target: 'es2022',
   platform: 'node',
+  // The machine is not published yet: it is part of the command's own files.
+  noExternal: [/^@nest86\/(machine|cpu|cpuid|devices|mmu|wasm)/],
   dts: false,
   clean: true,
   splitting: true,

@@ -279,10 +279,10 @@ static void control_registers(void) {
     // Vol. 3, 4.1.1: long mode cannot be left by clearing PG in 64-bit mode.
     REJECTED("CR0.PG cleared in 64-bit mode", "movq %0, %%cr0", cr0 & ~0x80000000ul);
     REJECTED("CR4.PAE cleared in long mode", "movq %0, %%cr4", cr4 & ~0x20ul);
+    REJECTED("CR4 bit 31", "movq %0, %%cr4", cr4 | 0x80000000);
+    REJECTED("CR4 bit 63", "movq %0, %%cr4", cr4 | 0x8000000000000000);
+    REJECTED("CR3 bit 62", "movq %0, %%cr3", read_cr3() | 0x4000000000000000);
   }
-  REJECTED("CR4 bit 31", "movq %0, %%cr4", cr4 | 0x80000000);
-  REJECTED("CR4 bit 63", "movq %0, %%cr4", cr4 | 0x8000000000000000);
-  REJECTED("CR3 bit 62", "movq %0, %%cr3", read_cr3() | 0x4000000000000000);
   REJECTED("CR8 = 16", "movq %0, %%cr8", 16l);
   REJECTED("DR6, upper half", "movq %0, %%dr6", 0x100000000);
   REJECTED("DR7, upper half", "movq %0, %%dr7", 0x100000400);
@@ -420,6 +420,11 @@ static void interrupt_table(void) {
   ATTEMPT("int $0x90", : : : "memory");
   expect_fault("INT, gate absent", VECTOR_NP, 0x90 * 8 + 2);
   gates[0x90] = interrupt;
+  // qemu: has 16 times the vector in these error codes, and resets at one of what follows.
+  if (under_tcg()) {
+    check_skip("more of the IDT");
+    return;
+  }
   ATTEMPT_USER("int $0x90", : : : "memory");
   expect_fault("ring 3: INT, gate of DPL 0", VECTOR_GP, 0x90 * 8 + 2);
   ATTEMPT_USER("int3", : : : "memory");

@@ -10,7 +10,7 @@ import { ControlFlow, controlFlow, flagsUndefined, isString } from '@nest86/deco
 import { definitions } from '../../src/semantics/definitions.ts';
 import { CaseGenerator } from '../../test/harness/cases.ts';
 import { hostDecoders } from '../../test/harness/encodings.ts';
-import { type HostCase, type HostState, scratchSize, stateAt } from '../../test/harness/host-state.ts';
+import { type HostCase, type HostState, scratchSize } from '../../test/harness/host-state.ts';
 import { pick, type Random, randomNumbers } from '../../test/harness/random.ts';
 
 /** An instruction of a program, and what makes it meaningful. */
@@ -187,4 +187,3 @@ function commonInstruction(random: Random): Uint8Array {
   while (bytes.length < 15) add(0);
   return Uint8Array.from(bytes);
 }
-
