@@ -1,41 +1,31 @@
-import {
-  DecodeStatus,
-  decode,
-  Instruction,
-  operandCount,
-  operandRegister,
-  RegisterClass,
-  registerClass,
-} from '@nest86/decoder';
-import { ControlFlow, controlFlow } from '@nest86/decoder/info';
-import { Access, Fast, Fault, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
+import { DecodeStatus, Instruction } from '@nest86/decoder';
+import type { Mmu, PagingContext } from '@nest86/mmu';
 import { FastBanks } from '../memory/fast-banks.ts';
 import { ProcessorMemory } from '../memory/processor-memory.ts';
-import type { CodeMode } from '../records/code-mode.ts';
-import { ExitReason, Row, record } from '../records/layout.ts';
+import { ExitReason, record } from '../records/layout.ts';
 import { nameOf } from '../records/translate.ts';
 import { Exception } from '../semantics/operation.ts';
-import { Activity, Segment, stateOffset, stateSize } from '../state/layout.ts';
+import { Activity, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
-import { unavailable, waitService } from '../system/availability.ts';
+import { unavailable } from '../system/availability.ts';
 import { Breakpoints } from '../system/breakpoints.ts';
 import type { Capabilities } from '../system/capabilities.ts';
 import { EventDelivery } from '../system/exceptions.ts';
 import { GuestFault, guestFault } from '../system/fault.ts';
-import { registerServices } from '../system/register-services.ts';
-import { transferForm, transferServices } from '../system/transfer-services.ts';
 import type {
   CpuidSource,
   IoPorts,
   MsrSource,
-  Service,
-  Services,
   SystemUnit,
   TaskPriority,
   TimeSource,
 } from '../system/unit.ts';
-import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
+import type { Block } from './code-cache.ts';
+import { CodeFinder } from './code-finder.ts';
 import { banksPerProcessor, type Engine } from './engine.ts';
+import { Linker } from './linker.ts';
+import { codeModeOf } from './mode-of.ts';
+import { serviceOf } from './service-table.ts';
 
 /** Sees exceptions before they are delivered; for tests and debuggers. */
 export interface ExceptionObserver {
@@ -74,23 +64,13 @@ export type RunEnd = 'limit' | 'stopped' | 'problem';
 const flagTrap = 0x100;
 const flagInterrupt = 0x200;
 const flagResume = 0x10000;
-const flagVm = 0x20000;
 const flagAlignment = 0x40000;
-const lma = 0x400;
 /** CR4.OSXMMEXCPT. */
 const osxmmexcpt = 0x400;
 /** BS of DR6. */
 const singleStep = 0x4000;
 /** Interrupt shadow of MOV and POP to SS. */
 const shadowOfStack = 2;
-const services: Services = { ...transferServices, ...registerServices, ...waitService };
-/** The services that were asked for, by encoding. */
-const serviceOfEncoding: (Service | undefined)[] = [];
-/** Services of MOV by the class of its special register. */
-const moveServices: Readonly<Record<number, string>> = {
-  [RegisterClass.control]: 'CONTROL',
-  [RegisterClass.debug]: 'DEBUG',
-};
 /** Instructions. */
 const longestStay = 0x100_0000;
 
@@ -129,20 +109,13 @@ export class Processor implements SystemUnit {
   readonly unknown: Set<string> = new Set();
 
   private readonly instruction: Instruction = new Instruction();
-  private readonly codeBytes: Uint8Array = new Uint8Array(16);
-  private readonly out: Translation = new Translation();
+  private readonly finder: CodeFinder;
+  private readonly linker: Linker;
   private readonly observer: ExceptionObserver | undefined;
   private readonly onSmm: ((isInside: boolean) => void) | undefined;
-  private mode!: CodeMode;
-  /** Linear page that instructions are fetched from, and its host address, or -1: to be translated at the next block. */
-  private pageLow = 0;
-  private pageHigh = 0;
-  private pageHost = -1;
   private isStopping = false;
   private contextIsStale = true;
   private modeIsStale = true;
-  /** Count at which the present run ends. */
-  private end = 0;
 
   constructor(
     readonly engine: Engine,
@@ -165,6 +138,8 @@ export class Processor implements SystemUnit {
       undefined,
       this.breakpoints,
     );
+    this.finder = new CodeFinder(engine, this.state, this.banks, parts.mmu, parts.context);
+    this.linker = new Linker(engine, this.state, this.finder);
     this.io = parts.io;
     this.cpuid = parts.cpuid;
     this.msrs = parts.msrs;
@@ -189,7 +164,7 @@ export class Processor implements SystemUnit {
   /** The physical address map changed. */
   layoutChanged(): void {
     this.banks.clearTranslations();
-    this.pageHost = -1;
+    this.finder.forgetPage();
   }
 
   contextChanged(): void {
@@ -224,7 +199,7 @@ export class Processor implements SystemUnit {
   stateChanged(): void {
     this.contextIsStale = true;
     this.modeIsStale = true;
-    this.pageHost = -1;
+    this.finder.forgetPage();
     this.breakpoints.update();
     this.banks.clearTranslations();
   }
@@ -234,14 +209,14 @@ export class Processor implements SystemUnit {
   /** Runs until `count` more instructions have retired, or the processor stops. */
   run(count: number): RunEnd {
     const { state } = this;
-    this.end = this.retired + count;
+    const end = this.retired + count;
     this.isStopping = false;
     this.problem = '';
     this.ripLow = state.low('rip');
     this.ripHigh = state.high('rip');
-    while (this.retired < this.end && !this.isStopping) {
+    while (this.retired < end && !this.isStopping) {
       if (!this.beginStay()) break;
-      const left = this.end - this.retired;
+      const left = end - this.retired;
       const shadow = state.get('interruptShadow');
       const flags = state.get('systemFlags');
       if (shadow === 0 && (flags & (flagTrap | flagResume)) === 0 && !this.breakpoints.isArmed)
@@ -250,7 +225,7 @@ export class Processor implements SystemUnit {
     }
     state.setPair('rip', this.ripLow, this.ripHigh);
     if (this.problem !== '') return 'problem';
-    return this.retired >= this.end ? 'limit' : 'stopped';
+    return this.retired >= end ? 'limit' : 'stopped';
   }
 
   /** Events between instructions; false if the processor does not run. */
@@ -273,7 +248,7 @@ export class Processor implements SystemUnit {
   private deliver(event: () => void): void {
     this.nextLow = this.ripLow;
     this.nextHigh = this.ripHigh;
-    this.pageHost = -1;
+    this.finder.forgetPage();
     try {
       event();
     } catch (fault) {
@@ -291,8 +266,8 @@ export class Processor implements SystemUnit {
     const { state, breakpoints } = this;
     this.prepare();
     if (breakpoints.isArmed && (flags & flagResume) === 0) {
-      const high = this.is64() ? this.ripHigh : 0;
-      const bits = breakpoints.atInstruction((this.ripLow + this.codeBase()) | 0, high);
+      const { finder } = this;
+      const bits = breakpoints.atInstruction(finder.linear(this.ripLow), finder.linearHigh(this.ripHigh));
       if (bits !== 0) {
         this.debugException(bits);
         return;
@@ -324,8 +299,9 @@ export class Processor implements SystemUnit {
     while (this.retired < stayEnd && !this.isStopping) {
       // A stay in generated code ends now and then, so that the engine may replace it by better code.
       const left = Math.min(stayEnd - this.retired, longestStay);
-      const block = this.blockAt(this.ripLow, this.ripHigh, left);
+      const block = this.finder.find(this.ripLow, this.ripHigh, left);
       if (block === undefined) {
+        if (this.finder.hasFault) this.fetchFault();
         if (this.contextIsStale || this.modeIsStale) this.prepare();
         // An event was delivered instead.
         if (this.needsLook()) return;
@@ -347,36 +323,31 @@ export class Processor implements SystemUnit {
   }
 
   private enter(block: Block, left: number, stayEnd: number): void {
-    const { state, engine } = this;
-    const linearLow = (this.ripLow + this.codeBase()) | 0;
-    const pageLow = linearLow & ~0xfff;
-    const pageHigh = this.is64() ? this.ripHigh : 0;
+    const { state, engine, finder } = this;
+    const pageLow = finder.linear(this.ripLow) & ~0xfff;
+    const pageHigh = finder.linearHigh(this.ripHigh);
     state.setPair('pageBase', pageLow, pageHigh);
-    state.setPair('instructionBase', (pageLow - this.codeBase()) | 0, pageHigh);
+    state.setPair('instructionBase', (pageLow - finder.base) | 0, pageHigh);
     state.set('codeHost', block.page);
     engine.handlers.run(state.address, block.record, left);
     this.retired = stayEnd - state.get('budget');
     const rec = state.get('exitRecord') >>> 0;
     const reason = state.get('exitReason');
     this.exits[reason]++;
-    // Generated code may have gone to other pages.
-    this.pageLow = state.low('pageBase');
-    this.pageHigh = state.high('pageBase');
-    this.pageHost = state.get('codeHost') >>> 0;
+    finder.takePage();
     switch (reason) {
       case ExitReason.budget:
         this.setRip(rec);
         // In the middle of a block only REP instructions end so; what they did has been counted.
-        if (!this.isHeader(rec)) this.retired -= engine.code.remaining(rec) - 1;
+        if (!engine.code.isHeader(rec)) this.retired -= engine.code.remaining(rec) - 1;
         break;
       case ExitReason.link:
-        this.link(rec, state.low('exitAddress'), stayEnd);
+        this.link(rec, state.low('exitAddress'), this.retired < stayEnd);
         break;
       case ExitReason.jump: {
-        const low = state.low('exitAddress');
-        this.ripLow = (low - this.codeBase()) | 0;
+        this.ripLow = (state.low('exitAddress') - finder.base) | 0;
         this.ripHigh = state.high('exitAddress');
-        this.isIndirect = true;
+        finder.isIndirect = true;
         break;
       }
       case ExitReason.fault:
@@ -386,7 +357,7 @@ export class Processor implements SystemUnit {
         break;
       case ExitReason.stale:
         // Of a block that was not begun nothing has been counted.
-        if (!this.isHeader(rec)) this.retired -= engine.code.remaining(rec);
+        if (!engine.code.isHeader(rec)) this.retired -= engine.code.remaining(rec);
         this.setRip(rec);
         break;
       case ExitReason.service:
@@ -399,117 +370,7 @@ export class Processor implements SystemUnit {
     }
   }
 
-  /** The way to the next block was an indirect branch: the jump cache may learn it. */
-  private isIndirect = false;
-
-  /** The block at an instruction pointer; undefined if an exception was delivered instead, or a run must end. */
-  private blockAt(ripLow: number, ripHigh: number, left: number): Block | undefined {
-    const { engine, mode, banks } = this;
-    const base = this.codeBase();
-    const low = (ripLow + base) | 0;
-    const high = this.is64() ? ripHigh : 0;
-    const isIndirect = this.isIndirect;
-    this.isIndirect = false;
-    const room = this.is64() ? 0x1000 : Math.min(0x1000, mode.codeLimit - (ripLow >>> 0) + 1);
-    if (room <= 0) {
-      this.raise(Exception.generalProtection, 0);
-      return undefined;
-    }
-    if (this.pageHost < 0 || this.pageLow !== (low & ~0xfff) || this.pageHigh !== high) {
-      const host = this.fetchPage(low, high);
-      if (host < 0) return undefined;
-      this.pageLow = low & ~0xfff;
-      this.pageHigh = high;
-      this.pageHost = host;
-    }
-    const host = this.pageHost;
-    const offset = low & 0xfff;
-    let block = engine.code.find(host + offset, mode);
-    // What it crosses into may be another page by now.
-    if (block !== undefined && block.secondPage >= 0 && this.nextPage(low, high) !== block.secondPage)
-      block = undefined;
-    block ??= this.translate(host, offset, low, high, maximumBlock, room);
-    // Longer than the budget: a shorter one is made, for once.
-    if (block !== undefined && block.count > left) return this.translate(host, offset, low, high, left, room);
-    if (block === undefined) return undefined;
-    if (isIndirect && block.secondPage < 0) banks.fillJump(low, high, block.record, host);
-    return block;
-  }
-
-  /** Translates a block of up to `most` instructions; undefined if an exception was delivered, or all code was forgotten. */
-  private translate(
-    host: number,
-    offset: number,
-    low: number,
-    high: number,
-    most: number,
-    room: number,
-  ): Block | undefined {
-    const made = this.engine.code.translate(
-      host,
-      offset,
-      this.mode,
-      () => this.nextPage(low, high),
-      most,
-      room,
-    );
-    if (typeof made === 'object') return made;
-    if (made === limitFault) this.raise(Exception.generalProtection, 0);
-    else if (made === fetchFault && this.pendingFetchFault) this.raiseFromState();
-    return undefined;
-  }
-
-  private pendingFetchFault = false;
-
-  /** Host address of the page behind the one of an address, or -1 with the fault in the state. */
-  private nextPage(low: number, high: number): number {
-    const next = ((low & ~0xfff) + 0x1000) | 0;
-    const nextHigh = next === 0 && this.is64() ? (high + 1) | 0 : high;
-    this.pendingFetchFault = false;
-    const host = this.translateCode(next, nextHigh);
-    this.pendingFetchFault = host < 0;
-    return host;
-  }
-
-  /** Host address of a code page; -1 if the fetch faulted and an exception was delivered. */
-  private fetchPage(low: number, high: number): number {
-    const host = this.translateCode(low, high);
-    if (host < 0) this.raiseFromState();
-    return host;
-  }
-
-  private translateCode(low: number, high: number): number {
-    const { banks, mmu, context, state, out } = this;
-    const known = banks.codeHost(low, high);
-    if (known >= 0 || known < -1) return known >>> 0;
-    const user = state.get('cpl') === 3 ? Access.user : 0;
-    const fault = mmu.translate(context, low, high, Access.execute | user, out);
-    if (fault === Fault.none) {
-      if (out.offset < 0) {
-        this.problem = `code in a device at ${hex(high, low)}`;
-        this.isStopping = true;
-        state.set('faultVector', -1);
-        return -1;
-      }
-      if ((out.fast & Fast.execute) !== 0) banks.fillCode(low, high, out.offset);
-      return out.offset;
-    }
-    if (fault === Fault.page) {
-      state.set('faultVector', Exception.page);
-      state.set('faultError', out.errorCode);
-      state.setPair('faultAddress', low, high);
-    } else {
-      state.set('faultVector', Exception.generalProtection);
-      state.set('faultError', 0);
-    }
-    return -1;
-  }
-
   // Exits.
-
-  private isHeader(rec: number): boolean {
-    return this.engine.code.isHeader(rec);
-  }
 
   /** RIP of a record's instruction. */
   private setRip(rec: number): void {
@@ -519,102 +380,32 @@ export class Processor implements SystemUnit {
     this.ripHigh = state.high('instructionBase');
   }
 
-  /** A direct branch that is taken for the first time, or a block's end. */
-  private link(rec: number, field: number, stayEnd: number): void {
-    const { engine, state } = this;
-    const { view } = engine;
-    const position = view.getUint16(rec + record.position, true);
-    const offset = position & 0xfff;
-    const length = position >>> 12;
-    const isEnd = view.getUint16(rec + record.handler, true) === Row.end;
-    const baseLow = state.low('instructionBase');
-    const baseHigh = state.high('instructionBase');
-    // As a distance from 2^32 times the high half: exact, since both are far below 2^53.
-    let target = (baseLow >>> 0) + offset + length;
-    let bits = this.mode.bits as number;
-    let isCall = false;
-    if (!isEnd && field === record.immediate) {
-      this.ripLow = (baseLow + offset) | 0;
-      this.ripHigh = baseHigh;
-      this.decodeAtRip();
-      target += this.instruction.immediate;
-      isCall = controlFlow(this.instruction.encoding) === ControlFlow.call;
-      bits = this.instruction.operandSize;
-    }
-    this.ripLow = bits === 16 ? target & 0xffff : target | 0;
-    this.ripHigh = bits === 64 ? (baseHigh + Math.floor(target / 2 ** 32)) | 0 : 0;
-    const source = engine.code.blockOf(rec);
-    if (source === undefined || !source.isValid || this.retired >= stayEnd) return;
-    if (!this.is64() && this.ripLow >>> 0 > this.mode.codeLimit) return;
-    if (this.is64() && !this.isCanonical(this.ripHigh)) return;
-    if (isCall) this.linkReturn(rec, source, offset + length);
-    const fromLow = this.pageLow;
-    const fromHigh = this.pageHigh;
-    const flushes = engine.code.flushes;
-    const block = this.blockAt(this.ripLow, this.ripHigh, maximumBlock);
-    if (block === undefined || !block.isValid || engine.code.flushes !== flushes) return;
-    if (engine.code.blockOf(block.record) !== block || !source.isValid) return;
-    let link = block.record;
-    if (block.secondPage >= 0) {
-      link = this.edge(source, Row.cross, block.start, link, 0, block.secondPage);
-      if (link === 0) return;
-    }
-    if (this.pageLow !== fromLow || this.pageHigh !== fromHigh) {
-      const delta = this.pageLow - fromLow + (this.pageHigh - fromHigh) * 2 ** 32;
-      if (Math.abs(delta) >= 2 ** 31) return;
-      link = this.edge(source, Row.page, block.start, link, delta, block.page);
-    }
-    if (link !== 0) view.setInt32(rec + field, link, true);
-  }
-
-  /** A record between two blocks; 0 if there is no room. */
-  private edge(
-    source: Block,
-    row: number,
-    start: number,
-    target: number,
-    delta: number,
-    host: number,
-  ): number {
-    const { code, view } = this.engine;
-    const edge = code.extraRecord(source);
-    if (edge === 0) return 0;
-    view.setUint16(edge + record.handler, row, true);
-    view.setUint16(edge + record.position, start, true);
-    view.setInt32(edge + record.target, target, true);
-    view.setInt32(edge + record.displacement, delta, true);
-    view.setInt32(edge + record.immediate, host, true);
-    return edge;
-  }
-
-  /** The block behind a call is translated with it, so that the return finds it: nothing is fetched, the page is at hand. */
-  private linkReturn(rec: number, source: Block, next: number): void {
-    const { engine, mode } = this;
-    if (next >= 4096 || this.pageHost < 0 || (!this.is64() && mode.codeLimit !== 0xffffffff)) return;
-    const block =
-      engine.code.find(source.page + next, mode) ??
-      engine.code.translate(source.page, next, mode, () => -1, maximumBlock, 0x1000);
-    if (typeof block !== 'object' || block.secondPage >= 0 || !source.isValid) return;
-    engine.view.setInt32(rec + record.displacement, block.record, true);
+  /** A direct branch that is taken for the first time, or a block's end. @param goesOn whether what it leads to is fetched now */
+  private link(rec: number, field: number, goesOn: boolean): void {
+    const { linker, finder } = this;
+    linker.follow(rec, field);
+    this.ripLow = linker.ripLow;
+    this.ripHigh = linker.ripHigh;
+    if (!goesOn) return;
+    linker.link(rec, field);
+    if (finder.hasFault) this.fetchFault();
   }
 
   private service(rec: number): void {
     this.nextLow = this.ripLow;
     this.nextHigh = this.ripHigh;
-    const { state } = this;
-    const status = this.decodeAtRip();
+    const { state, finder, instruction } = this;
+    const status = finder.decode(this.ripLow, this.ripHigh, instruction);
     try {
       if (status !== DecodeStatus.ok) throw guestFault(Exception.invalidOpcode);
-      const { encoding } = this.instruction;
-      const service = serviceOfEncoding[encoding] ?? (serviceOfEncoding[encoding] = this.findService());
-      const next = (this.ripLow >>> 0) + this.instruction.length;
-      this.nextLow = this.is64() || this.mode.bits === 32 ? next | 0 : next & 0xffff;
-      this.nextHigh = this.is64() ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
-      // Where the count stands if the instruction asks for the time.
-      service(this, this.instruction);
+      const service = serviceOf(instruction) ?? this.refuse();
+      const next = (this.ripLow >>> 0) + instruction.length;
+      this.nextLow = finder.mode.bits === 16 ? next & 0xffff : next | 0;
+      this.nextHigh = finder.is64 ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
+      service(this, instruction);
       this.ripLow = this.nextLow;
       this.ripHigh = this.nextHigh;
-      this.pageHost = -1;
+      finder.forgetPage();
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
       this.retired -= this.engine.code.remaining(rec);
@@ -624,47 +415,22 @@ export class Processor implements SystemUnit {
     }
   }
 
-  /** The instruction's service. @throws GuestFault if it is one that generated code executes, which is forbidden now */
-  private findService(): Service {
-    const name = this.serviceName();
-    const service = services[name];
-    if (service !== undefined) return service;
+  /** @throws GuestFault of an instruction that nothing executes, or that generated code executes and that is forbidden now */
+  private refuse(): never {
+    const name = nameOf(this.instruction);
     if (this.engine.handlers.has(name)) throw guestFault(unavailable(this.instruction, this.context));
     // Of a feature that is not there.
     this.unknown.add(name);
     throw guestFault(Exception.invalidOpcode);
   }
 
-  /** Name of the instruction's service: MOV, PUSH, POP, CALL and JMP mean several. */
-  private serviceName(): string {
-    const { instruction } = this;
-    const name = nameOf(instruction);
-    if (name === 'MOV') {
-      for (let i = 0; i < operandCount(instruction); i++) {
-        const suffix = moveServices[registerClass(operandRegister(instruction, i))];
-        if (suffix !== undefined) return `MOV.${suffix}`;
-      }
-    }
-    return name + transferForm(name, instruction);
-  }
-
-  /** The instruction at RIP, which was decoded before: it cannot fault. */
-  private decodeAtRip(): number {
-    const { codeBytes, engine, instruction } = this;
-    const low = (this.ripLow + this.codeBase()) | 0;
-    const offset = low & 0xfff;
-    const bytes = engine.physical.bytes;
-    // Nothing of the next page is looked at where the page holds the longest instruction.
-    if (offset <= 0x1000 - 15) return decode(bytes, this.pageHost + offset, this.mode.options, instruction);
-    const first = 0x1000 - offset;
-    codeBytes.set(bytes.subarray(this.pageHost + offset, this.pageHost + offset + first));
-    const status = decode(codeBytes.subarray(0, first), 0, this.mode.options, instruction);
-    // The next page is fetched from only if the instruction goes on there.
-    if (status !== DecodeStatus.truncated) return status;
-    const next = this.nextPage(low, this.is64() ? this.ripHigh : 0);
-    if (next < 0) return status;
-    codeBytes.set(bytes.subarray(next, next + 15 - first), first);
-    return decode(codeBytes.subarray(0, 15), 0, this.mode.options, instruction);
+  /** Code could not be fetched. */
+  private fetchFault(): void {
+    const { state } = this;
+    if (state.get('faultVector') < 0) {
+      this.problem = `code in a device at ${hex(state.high('faultAddress'), state.low('faultAddress'))}`;
+      this.isStopping = true;
+    } else this.raiseFromState();
   }
 
   private raiseFromState(): void {
@@ -699,34 +465,19 @@ export class Processor implements SystemUnit {
 
   // Mode and context.
 
-  private is64(): boolean {
-    return this.mode.bits === 64;
-  }
-
-  /** Base of CS, which 64-bit code ignores. */
-  private codeBase(): number {
-    return this.is64() ? 0 : this.mode.codeBase | 0;
-  }
-
-  private isCanonical(high: number): boolean {
-    const top = high >> (this.mode.linearBits - 33);
-    return top === 0 || top === -1;
-  }
-
   /** Takes over what changed: code mode, context, bank. */
   private prepare(): void {
     if (!this.contextIsStale && !this.modeIsStale) return;
     const { state, context } = this;
-    const flags = state.get('systemFlags');
     const cpl = state.get('cpl');
-    this.mode = this.engine.modes.of(this.modeNow(flags, cpl));
-    context.ac = (flags & flagAlignment) !== 0 && cpl !== 3;
+    this.finder.enterMode(this.engine.modes.of(codeModeOf(state, context)));
+    context.ac = (state.get('systemFlags') & flagAlignment) !== 0 && cpl !== 3;
     context.update();
     const privilege = cpl === 3 ? 2 : context.ac ? 1 : 0;
     const bank = this.banks.choose(
       context.tlbContext,
       privilege,
-      this.mode.id,
+      this.finder.mode.id,
       context.judge,
       context.pkru,
       context.pkrs,
@@ -735,51 +486,6 @@ export class Processor implements SystemUnit {
     state.set('tlbBank', bank);
     this.contextIsStale = false;
     this.modeIsStale = false;
-    this.pageHost = -1;
-  }
-
-  private modeNow(flags: number, cpl: number): Omit<CodeMode, 'id' | 'options'> {
-    const { state, context } = this;
-    const isLong = (context.efer & lma) !== 0;
-    const codeAttributes = state.get('segmentAttributes', Segment.cs);
-    const is64 = isLong && (codeAttributes & 0x2000) !== 0;
-    const isProtected = (context.cr0 & 1) !== 0 && (flags & flagVm) === 0;
-    const bits = is64
-      ? 64
-      : isProtected && (codeAttributes & 0x4000) !== 0
-        ? 32
-        : (codeAttributes & 0x4000) !== 0
-          ? 32
-          : 16;
-    const stackIs32 = (state.get('segmentAttributes', Segment.ss) & 0x4000) !== 0;
-    const isFlat = is64 || (this.isFlat(Segment.es) && this.isFlat(Segment.ss) && this.isFlat(Segment.ds));
-    const cr0 = context.cr0;
-    const cr4 = context.cr4;
-    const taskSwitched = (cr0 & 8) !== 0;
-    const emulated = (cr0 & 4) !== 0;
-    const xcr0 = state.low('xcr0');
-    return {
-      bits,
-      stackAddressBits: is64 ? 64 : stackIs32 ? 32 : 16,
-      isFlat,
-      linearBits: (cr4 & 0x1000) !== 0 ? 57 : 48,
-      checksAlignment: cpl === 3 && (cr0 & 0x40000) !== 0 && (flags & flagAlignment) !== 0,
-      codeLimit: is64 ? 0xffffffff : state.get('segmentLimit', Segment.cs) >>> 0,
-      codeBase: is64 ? 0 : state.low('segmentBase', Segment.cs) >>> 0,
-      hasX87: !taskSwitched && !emulated,
-      hasSse: !taskSwitched && !emulated && (cr4 & 0x200) !== 0,
-      hasAvx: !taskSwitched && isProtected && (cr4 & 0x40000) !== 0 && (xcr0 & 6) === 6,
-    };
-  }
-
-  private isFlat(segment: number): boolean {
-    const { state } = this;
-    return (
-      state.low('segmentBase', segment) === 0 &&
-      state.get('segmentFirst', segment) === 0 &&
-      state.get('segmentLast', segment) === -1 &&
-      (state.get('segmentRights', segment) & 3) === 3
-    );
   }
 }
 

@@ -1,0 +1,199 @@
+import { DecodeStatus, decode, type Instruction } from '@nest86/decoder';
+import { Access, Fast, Fault, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
+import type { FastBanks } from '../memory/fast-banks.ts';
+import type { CodeMode } from '../records/code-mode.ts';
+import { Exception } from '../semantics/operation.ts';
+import type { VcpuState } from '../state/vcpu-state.ts';
+import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
+import type { Engine } from './engine.ts';
+
+/** Longest instruction, in bytes (SDM vol. 2A, 2.3.11). */
+const longestInstruction = 15;
+
+/** Finds and translates the code at an instruction pointer: fetches pages, asks the code cache, tells the jump cache. */
+export class CodeFinder {
+  /** How code is executed now; see {@link enterMode}. */
+  mode!: CodeMode;
+  is64 = false;
+  /** Base of CS, which 64-bit code ignores. */
+  base = 0;
+  /** The last answer was none since the fetch faulted: the state's fault cells describe it. */
+  hasFault = false;
+  /** The way to the next block is an indirect branch: the jump cache may learn it. */
+  isIndirect = false;
+  /** Linear page that instructions are fetched from, and its host address, or -1: to be translated at the next block. */
+  pageLow = 0;
+  pageHigh = 0;
+  pageHost = -1;
+  private readonly joint = new Uint8Array(16);
+  private readonly out = new Translation();
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly state: VcpuState,
+    private readonly banks: FastBanks,
+    private readonly mmu: Mmu,
+    private readonly context: PagingContext,
+  ) {}
+
+  enterMode(mode: CodeMode): void {
+    this.mode = mode;
+    this.is64 = mode.bits === 64;
+    this.base = this.is64 ? 0 : mode.codeBase | 0;
+    this.forgetPage();
+  }
+
+  /** The page is to be translated anew. */
+  forgetPage(): void {
+    this.pageHost = -1;
+  }
+
+  /** Takes over the page that generated code came to. */
+  takePage(): void {
+    const { state } = this;
+    this.pageLow = state.low('pageBase');
+    this.pageHigh = state.high('pageBase');
+    this.pageHost = state.get('codeHost') >>> 0;
+  }
+
+  /** Lower half of the linear address of an instruction pointer. */
+  linear(ripLow: number): number {
+    return (ripLow + this.base) | 0;
+  }
+
+  /** Upper half of the same. */
+  linearHigh(ripHigh: number): number {
+    return this.is64 ? ripHigh : 0;
+  }
+
+  /**
+   * The block at an instruction pointer; undefined if it cannot be fetched ({@link hasFault}), or if all code was forgotten.
+   * @param left instructions that the block may have
+   */
+  find(ripLow: number, ripHigh: number, left: number): Block | undefined {
+    const { engine, mode } = this;
+    const low = this.linear(ripLow);
+    const high = this.linearHigh(ripHigh);
+    const { isIndirect } = this;
+    this.isIndirect = false;
+    this.hasFault = false;
+    const room = this.is64 ? 0x1000 : Math.min(0x1000, mode.codeLimit - (ripLow >>> 0) + 1);
+    if (room <= 0) return this.limitFault();
+    if (this.pageHost < 0 || this.pageLow !== (low & ~0xfff) || this.pageHigh !== high) {
+      const host = this.fetch(low, high);
+      if (host < 0) return undefined;
+      this.pageLow = low & ~0xfff;
+      this.pageHigh = high;
+      this.pageHost = host;
+    }
+    const host = this.pageHost;
+    const offset = low & 0xfff;
+    let block = engine.code.find(host + offset, mode);
+    // What it crosses into may be another page by now.
+    if (block !== undefined && block.secondPage >= 0 && this.nextPage(low, high) !== block.secondPage)
+      block = undefined;
+    this.hasFault = false;
+    block ??= this.translate(host, offset, low, high, maximumBlock, room);
+    // Longer than the budget: a shorter one is made, for once.
+    if (block !== undefined && block.count > left) return this.translate(host, offset, low, high, left, room);
+    if (block === undefined) return undefined;
+    if (isIndirect && block.secondPage < 0) this.banks.fillJump(low, high, block.record, host);
+    return block;
+  }
+
+  /** The block at an offset of the present page that follows a call; nothing is fetched. */
+  following(page: number, offset: number): Block | undefined {
+    const { engine, mode } = this;
+    if (offset >= 4096 || this.pageHost < 0 || (!this.is64 && mode.codeLimit !== 0xffffffff))
+      return undefined;
+    const block =
+      engine.code.find(page + offset, mode) ??
+      engine.code.translate(page, offset, mode, () => -1, maximumBlock, 0x1000);
+    return typeof block === 'object' ? block : undefined;
+  }
+
+  /** Decodes the instruction at an instruction pointer, which was decoded before: it cannot fault. Answers a `DecodeStatus`. */
+  decode(ripLow: number, ripHigh: number, instruction: Instruction): number {
+    const { joint, engine, mode } = this;
+    const low = this.linear(ripLow);
+    const offset = low & 0xfff;
+    const { bytes } = engine.physical;
+    // Nothing of the next page is looked at where the page holds the longest instruction.
+    if (offset <= 0x1000 - longestInstruction)
+      return decode(bytes, this.pageHost + offset, mode.options, instruction);
+    const first = 0x1000 - offset;
+    joint.set(bytes.subarray(this.pageHost + offset, this.pageHost + offset + first));
+    const status = decode(joint.subarray(0, first), 0, mode.options, instruction);
+    // The next page is fetched from only if the instruction goes on there.
+    if (status !== DecodeStatus.truncated) return status;
+    const next = this.nextPage(low, this.linearHigh(ripHigh));
+    if (next < 0) return status;
+    joint.set(bytes.subarray(next, next + longestInstruction - first), first);
+    return decode(joint.subarray(0, longestInstruction), 0, mode.options, instruction);
+  }
+
+  private translate(
+    host: number,
+    offset: number,
+    low: number,
+    high: number,
+    most: number,
+    room: number,
+  ): Block | undefined {
+    const made = this.engine.code.translate(
+      host,
+      offset,
+      this.mode,
+      () => this.nextPage(low, high),
+      most,
+      room,
+    );
+    if (typeof made === 'object') {
+      this.hasFault = false;
+      return made;
+    }
+    // Of a fetch fault the cells are filled already.
+    this.hasFault = made === fetchFault;
+    return made === limitFault ? this.limitFault() : undefined;
+  }
+
+  private limitFault(): undefined {
+    this.state.set('faultVector', Exception.generalProtection);
+    this.state.set('faultError', 0);
+    this.hasFault = true;
+    return undefined;
+  }
+
+  /** Host address of the page behind the one of an address, or -1 with the fault in the state. */
+  private nextPage(low: number, high: number): number {
+    const next = ((low & ~0xfff) + 0x1000) | 0;
+    return this.fetch(next, next === 0 && this.is64 ? (high + 1) | 0 : high);
+  }
+
+  /** Host address of a code page, or -1 with the fault in the state. */
+  private fetch(low: number, high: number): number {
+    const { banks, mmu, context, state, out } = this;
+    const known = banks.codeHost(low, high);
+    if (known >= 0 || known < -1) return known >>> 0;
+    const user = state.get('cpl') === 3 ? Access.user : 0;
+    const fault = mmu.translate(context, low, high, Access.execute | user, out);
+    if (fault === Fault.none && out.offset >= 0) {
+      if ((out.fast & Fast.execute) !== 0) banks.fillCode(low, high, out.offset);
+      return out.offset;
+    }
+    this.hasFault = true;
+    if (fault === Fault.none) {
+      // Nobody executes from a device's registers; what would come back changes with every fetch.
+      state.set('faultVector', -1);
+      state.setPair('faultAddress', low, high);
+    } else if (fault === Fault.page) {
+      state.set('faultVector', Exception.page);
+      state.set('faultError', out.errorCode);
+      state.setPair('faultAddress', low, high);
+    } else {
+      state.set('faultVector', Exception.generalProtection);
+      state.set('faultError', 0);
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,58 @@
+import type { PagingContext } from '@nest86/mmu';
+import type { CodeModeInit } from '../records/code-mode.ts';
+import { Segment } from '../state/layout.ts';
+import type { VcpuState } from '../state/vcpu-state.ts';
+
+/** Bits of RFLAGS, CR0, CR4, EFER and segment attributes that decide how code is decoded and checked. */
+const flagVm = 0x20000;
+const flagAlignment = 0x40000;
+const cr0Protection = 1;
+const cr0Emulation = 4;
+const cr0TaskSwitched = 8;
+const cr0AlignmentMask = 0x40000;
+const cr4Osfxsr = 0x200;
+const cr4La57 = 0x1000;
+const cr4Osxsave = 0x40000;
+const eferLma = 0x400;
+const attributeLong = 0x2000;
+const attributeBig = 0x4000;
+/** XCR0: SSE and AVX. */
+const xcr0Avx = 6;
+
+/** How the processor executes code now. */
+export function codeModeOf(state: VcpuState, context: PagingContext): CodeModeInit {
+  const { cr0, cr4, efer } = context;
+  const flags = state.get('systemFlags');
+  const attributes = state.get('segmentAttributes', Segment.cs);
+  const is64 = (efer & eferLma) !== 0 && (attributes & attributeLong) !== 0;
+  const stackIs32 = (state.get('segmentAttributes', Segment.ss) & attributeBig) !== 0;
+  const hasX87 = (cr0 & (cr0TaskSwitched | cr0Emulation)) === 0;
+  return {
+    bits: is64 ? 64 : (attributes & attributeBig) !== 0 ? 32 : 16,
+    stackAddressBits: is64 ? 64 : stackIs32 ? 32 : 16,
+    isFlat: is64 || (isFlat(state, Segment.es) && isFlat(state, Segment.ss) && isFlat(state, Segment.ds)),
+    linearBits: (cr4 & cr4La57) !== 0 ? 57 : 48,
+    checksAlignment:
+      state.get('cpl') === 3 && (cr0 & cr0AlignmentMask) !== 0 && (flags & flagAlignment) !== 0,
+    codeLimit: is64 ? 0xffffffff : state.get('segmentLimit', Segment.cs) >>> 0,
+    codeBase: is64 ? 0 : state.low('segmentBase', Segment.cs) >>> 0,
+    hasX87,
+    hasSse: hasX87 && (cr4 & cr4Osfxsr) !== 0,
+    hasAvx:
+      (cr0 & cr0TaskSwitched) === 0 &&
+      (cr0 & cr0Protection) !== 0 &&
+      (flags & flagVm) === 0 &&
+      (cr4 & cr4Osxsave) !== 0 &&
+      (state.low('xcr0') & xcr0Avx) === xcr0Avx,
+  };
+}
+
+/** All 4 GiB from 0, readable and writable. */
+function isFlat(state: VcpuState, segment: number): boolean {
+  return (
+    state.low('segmentBase', segment) === 0 &&
+    state.get('segmentFirst', segment) === 0 &&
+    state.get('segmentLast', segment) === -1 &&
+    (state.get('segmentRights', segment) & 3) === 3
+  );
+}
