@@ -8,10 +8,11 @@ export {
 } from './engine/processor.ts';
 export { memoryHash, stateHash } from './engine/state-hash.ts';
 export { Activity, Segment, type StateField, stateOffset } from './state/layout.ts';
+export { type SegmentCache, setSegmentCache } from './state/segment-cache.ts';
 export { VcpuState } from './state/vcpu-state.ts';
 export { type Capabilities, capabilitiesOf } from './system/capabilities.ts';
 export { GuestFault, guestFault } from './system/fault.ts';
-export { resetState, type SegmentCache, setSegmentCache } from './system/reset.ts';
+export { resetState } from './system/reset.ts';
 export type {
   CpuidSource,
   IoPorts,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Activity, Segment } from '../src/state/layout.ts';
-import { deriveSegment } from '../src/system/segment-registers.ts';
+import { deriveSegmentAccess } from '../src/state/segment-cache.ts';
 import { enterSmm } from '../src/system/smm.ts';
 import { absentPage, Machine, type Mode, UD } from './registers-machine.ts';
 
@@ -18,7 +18,7 @@ function interrupted(mode: Mode = 'long64'): Machine {
   state.set('tableLimit', 0x7f);
   state.setBig('tableBase', 0xffff_8000_0000_4000n);
   state.set('segmentAttributes', 0x1_0082, Segment.ldtr);
-  for (let segment = 0; segment < 8; segment++) deriveSegment(machine, segment);
+  for (let segment = 0; segment < 8; segment++) deriveSegmentAccess(machine.state, segment);
   machine.flags = 0x247;
   state.setBig('debug', 0x455n, 7);
   machine.nextLow = 0x1234;

@@ -11,10 +11,10 @@ import {
   Translation,
 } from '@nest86/mmu';
 import { Segment, stateSize } from '../src/state/layout.ts';
+import { deriveSegmentAccess } from '../src/state/segment-cache.ts';
 import { VcpuState } from '../src/state/vcpu-state.ts';
 import { EventDelivery } from '../src/system/exceptions.ts';
 import { GuestFault, guestFault, pageFault } from '../src/system/fault.ts';
-import { deriveSegment } from '../src/system/segment-registers.ts';
 import { transferForm, transferServices } from '../src/system/transfer-services.ts';
 import type { LinearMemory, SystemUnit } from '../src/system/unit.ts';
 
@@ -241,7 +241,8 @@ export class TransferMachine implements SystemUnit {
     state.setPair('segmentBase', base, 0, segment);
     state.set('segmentLimit', limit, segment);
     state.set('segmentAttributes', attributes, segment);
-    deriveSegment(this, segment);
+    deriveSegmentAccess(this.state, segment);
+    this.segmentsChanged();
     return this;
   }
 

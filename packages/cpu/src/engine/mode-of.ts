@@ -1,6 +1,7 @@
 import type { PagingContext } from '@nest86/mmu';
 import type { CodeModeInit } from '../records/code-mode.ts';
 import { Segment } from '../state/layout.ts';
+import { attributeBig, attributeLong } from '../state/segment-cache.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 
 /** Bits of RFLAGS, CR0, CR4, EFER and segment attributes that decide how code is decoded and checked. */
@@ -14,8 +15,6 @@ const cr4Osfxsr = 0x200;
 const cr4La57 = 0x1000;
 const cr4Osxsave = 0x40000;
 const eferLma = 0x400;
-const attributeLong = 0x2000;
-const attributeBig = 0x4000;
 /** XCR0: SSE and AVX. */
 const xcr0Avx = 6;
 

@@ -1,4 +1,5 @@
 import { Segment } from '../state/layout.ts';
+import { attributeUnusable } from '../state/segment-cache.ts';
 import { inLongMode } from './modes.ts';
 import { addTo } from './operands.ts';
 import type { SystemUnit } from './unit.ts';
@@ -23,12 +24,6 @@ export const SystemType = {
 export const systemType32 = 8;
 /** In a TSS descriptor's type: the task runs, or waits for one that it called. */
 const busy = 2;
-
-// Attributes of a cached segment, see the state's `segmentAttributes`.
-export const attributePresent = 0x80;
-export const attributeLong = 0x2000;
-export const attributeBig = 0x4000;
-export const attributeUnusable = 0x1_0000;
 
 const address = new Int32Array(2);
 

@@ -1,7 +1,8 @@
 import { type Instruction, OperandKind, operandImmediate, operandKind } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
-import { attributeUnusable, SystemType } from './descriptors.ts';
+import { attributeUnusable } from '../state/segment-cache.ts';
+import { SystemType } from './descriptors.ts';
 import { guestFault } from './fault.ts';
 import { inRealMode, inVirtual8086Mode, ioPrivilegeLevel } from './modes.ts';
 import {

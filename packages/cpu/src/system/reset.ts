@@ -1,31 +1,7 @@
 import type { PagingContext } from '@nest86/mmu';
 import { Activity, Segment } from '../state/layout.ts';
+import { setSegmentCache } from '../state/segment-cache.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
-
-/** A segment as descriptor caches hold it. */
-export interface SegmentCache {
-  readonly selector: number;
-  /** Linear address, 32 bits. */
-  readonly base: number;
-  /** Bytes, scaled by G, unsigned. */
-  readonly limit: number;
-  /** As `segmentAttributes` in the state's layout. */
-  readonly attributes: number;
-}
-
-/** Writes the cache of an expand-up segment, and what is derived from it. Descriptor loads use the same fields. */
-export function setSegmentCache(state: VcpuState, segment: number, cache: SegmentCache): void {
-  const { selector, base, limit, attributes } = cache;
-  const isCode = (attributes & 0x18) === 0x18;
-  const isReadable = !isCode || (attributes & 2) !== 0;
-  state.set('segmentSelector', selector, segment);
-  state.setPair('segmentBase', base, 0, segment);
-  state.set('segmentLimit', limit, segment);
-  state.set('segmentFirst', 0, segment);
-  state.set('segmentLast', limit, segment);
-  state.set('segmentRights', (isReadable ? 1 : 0) | (!isCode && (attributes & 2) !== 0 ? 2 : 0), segment);
-  state.set('segmentAttributes', attributes, segment);
-}
 
 /** The state after RESET (SDM vol. 3, table 10-1): real mode at F000:FFF0 with CS's base at FFFF0000h. */
 export function resetState(state: VcpuState, context: PagingContext, signature: number): void {

@@ -1,11 +1,9 @@
 import { Segment } from '../state/layout.ts';
-import { attributeBig, attributePresent, attributeUnusable, type Descriptor } from './descriptors.ts';
+import { attributeUnusable, writeSegmentCache } from '../state/segment-cache.ts';
+import type { Descriptor } from './descriptors.ts';
 import type { SystemUnit } from './unit.ts';
 
-/*
- * The cached parts of segment registers (SDM vol. 3, 3.4.3). Writing one also writes what the engine checks an access by: first and last
- * offset, and rights. 64-bit code ignores these, and the bases but for FS and GS.
- */
+/* Loads of segment registers in each mode; the state's cached parts are what `state/segment-cache.ts` writes. */
 
 /** Data segment, present, writable, accessed: what real-address mode makes of every segment. @see SDM vol. 3, 9.9.2 */
 const realAttributes = 0x93;
@@ -22,49 +20,7 @@ export function writeSegment(
   limit: number,
   attributes: number,
 ): void {
-  const { state } = unit;
-  state.set('segmentSelector', selector & 0xffff, segment);
-  state.setPair('segmentBase', baseLow, baseHigh, segment);
-  state.set('segmentLimit', limit, segment);
-  state.set('segmentAttributes', attributes, segment);
-  deriveSegment(unit, segment);
-}
-
-/**
- * Brings `segmentFirst`, `segmentLast` and `segmentRights` up to date with limit and attributes (SDM vol. 3, 3.4.5.1 and 5.3), after these
- * were written by other means: a loader, a snapshot, a VM transition.
- */
-export function deriveSegment(unit: SystemUnit, segment: number): void {
-  const { state } = unit;
-  const limit = state.get('segmentLimit', segment);
-  const attributes = state.get('segmentAttributes', segment);
-  let first = 0;
-  let last = limit;
-  let rights = 0;
-  const isUsable =
-    (attributes & attributeUnusable) === 0 &&
-    (attributes & attributePresent) !== 0 &&
-    (attributes & 0x10) !== 0;
-  if (!isUsable) {
-    first = -1;
-    last = 0;
-  } else if ((attributes & 8) !== 0) {
-    rights = (attributes & 2) >> 1;
-  } else {
-    rights = 1 | (attributes & 2);
-    // Expand-down: the offsets above the limit, up to 64 KiB or 4 GiB by B.
-    if ((attributes & 4) !== 0) {
-      last = (attributes & attributeBig) !== 0 ? -1 : 0xffff;
-      first = (limit + 1) | 0;
-      if (limit >>> 0 >= last >>> 0) {
-        first = -1;
-        last = 0;
-      }
-    }
-  }
-  state.set('segmentFirst', first, segment);
-  state.set('segmentLast', last, segment);
-  state.set('segmentRights', rights, segment);
+  writeSegmentCache(unit.state, segment, selector, baseLow, baseHigh, limit, attributes);
   unit.segmentsChanged();
 }
 

@@ -1,8 +1,8 @@
 import { Cr0, Cr4, Efer, Fault, PagingMode, Translation } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment } from '../state/layout.ts';
+import { attributePresent, attributeUnusable } from '../state/segment-cache.ts';
 import { fixedDr6, fixedDr7 } from './debug-registers.ts';
-import { attributePresent, attributeUnusable } from './descriptors.ts';
 import { guestFault } from './fault.ts';
 import { Flag } from './modes.ts';
 import { writeSegment } from './segment-registers.ts';

@@ -1,7 +1,7 @@
 import { isCanonical } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
-import { attributeBig, attributeLong } from './descriptors.ts';
+import { attributeBig, attributeLong } from '../state/segment-cache.ts';
 import { guestFault } from './fault.ts';
 import { setPrivilege } from './gates.ts';
 import { Flag, inLongMode, inRealMode } from './modes.ts';
