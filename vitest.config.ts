@@ -18,7 +18,8 @@ const projects: TestProjectInlineConfiguration[] = readdirSync(packages)
 const config: ViteUserConfig = {
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { projects },
+  // A limit for what hangs: no test asserts how fast it is, and CI machines are busy.
+  test: { projects, testTimeout: 120_000, hookTimeout: 120_000 },
 };
 
 export default config;

@@ -1,20 +1,3 @@
-import type { Options } from 'tsup';
-import { keepConst } from '../../scripts/lib/keep-const.ts';
+import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-const options: Options = {
-  entry: { main: 'src/main.ts' },
-  format: 'esm',
-  target: 'es2022',
-  platform: 'node',
-  // The machine is not published yet: it is part of the command's own files.
-  noExternal: [/^@nest86\/(machine|cpu|cpuid|devices|mmu|wasm)/],
-  dts: false,
-  clean: true,
-  splitting: true,
-  treeshake: true,
-  sourcemap: false,
-  plugins: [keepConst],
-  minify: false,
-};
-
-export default options;
+export default packageBuild({ main: 'src/main.ts' }, { platform: 'node', dts: false });

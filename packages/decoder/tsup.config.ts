@@ -1,9 +1,7 @@
-import type { Options } from 'tsup';
-import { keepConst } from '../../scripts/lib/keep-const.ts';
+import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-/** One entry per sub-path of the export map; what two of them share lands in a chunk, so nothing is loaded twice. */
-const options: Options = {
-  entry: {
+export default packageBuild(
+  {
     index: 'src/index.ts',
     info: 'src/info/index.ts',
     intel: 'src/format/intel.ts',
@@ -12,21 +10,10 @@ const options: Options = {
     mnemonic: 'src/mnemonic.ts',
     reference: 'src/reference.ts',
   },
-  format: 'esm',
-  target: 'es2022',
-  platform: 'neutral',
-  dts: true,
-  clean: true,
-  splitting: true,
-  treeshake: true,
-  sourcemap: false,
-  // Readable output; users' bundlers minify.
-  minify: false,
-  plugins: [keepConst],
-  esbuildOptions(options) {
-    // Tables are packed into strings: escapes would cost several bytes for each character above 0x7f.
-    options.charset = 'utf8';
+  {
+    esbuildOptions(options) {
+      // Tables are packed into strings: escapes would cost several bytes for each character above 0x7f.
+      options.charset = 'utf8';
+    },
   },
-};
-
-export default options;
+);

@@ -34,3 +34,14 @@ export function packAll(dir) {
     };
   });
 }
+
+/** A package and those of ours that it depends on, as `packAll` answered them: what npm installs with it. */
+export function withDependencies(pkg, packed) {
+  const closure = new Set([pkg]);
+  for (const one of closure)
+    for (const name of Object.keys(one.manifest.dependencies ?? {})) {
+      const dependency = packed.find((other) => other.name === name);
+      if (dependency !== undefined) closure.add(dependency);
+    }
+  return [...closure];
+}

