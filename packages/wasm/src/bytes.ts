@@ -1,6 +1,6 @@
 /** A buffer that grows, with the number formats of the binary format. One is made per module builder and reused. */
 export class ByteWriter {
-  bytes: Uint8Array;
+  bytes: Uint8Array<ArrayBuffer>;
   length = 0;
 
   /** @param capacity bytes to start with */
@@ -24,6 +24,10 @@ export class ByteWriter {
   /** Unsigned LEB128 of a 32-bit number. */
   unsigned(value: number): void {
     let rest = value >>> 0;
+    if (rest < 0x80) {
+      this.byte(rest);
+      return;
+    }
     this.reserve(5);
     while (rest >= 0x80) {
       this.bytes[this.length++] = (rest & 0x7f) | 0x80;
@@ -74,6 +78,24 @@ export class ByteWriter {
       }
       this.bytes[this.length++] = bits | 0x80;
     }
+  }
+
+  /** Leaves room for the size of what follows; answers where that begins, for {@link setSize}. */
+  skipSize(): number {
+    this.reserve(5);
+    this.length += 5;
+    return this.length;
+  }
+
+  /** Fills in the size of all since {@link skipSize}, as an unsigned LEB128 of five bytes. */
+  setSize(start: number): void {
+    const { bytes } = this;
+    let rest = this.length - start;
+    for (let at = start - 5; at < start - 1; at++) {
+      bytes[at] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    bytes[start - 1] = rest;
   }
 
   /** Little-endian, for f32, f64 and v128 constants. */

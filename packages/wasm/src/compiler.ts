@@ -1,8 +1,8 @@
 import type { CodeWriter, Label } from './code.ts';
-import { canEvaluate, evaluate, type Scalar, signatureOf } from './evaluate.ts';
+import { canEvaluate, evaluate, type Scalar } from './evaluate.ts';
 import { nameOf } from './evaluate-vector.ts';
 import { type Callee, Expressions, type Value, type Variable } from './expressions.ts';
-import { Op } from './opcodes.ts';
+import { Op, signatures } from './opcodes.ts';
 import { ValueType } from './types.ts';
 
 const typeOfLetter: Record<string, number> = {
@@ -12,6 +12,27 @@ const typeOfLetter: Record<string, number> = {
   F: ValueType.f64,
   v: ValueType.v128,
 };
+
+/** By row of `signatures`: types of the first three operands (0 for an address) and of the result, and whether constants can be folded. */
+const operandTypes = new Uint8Array(4 * signatures.length);
+const resultTypes = new Uint8Array(signatures.length);
+const isFoldable = new Uint8Array(signatures.length);
+for (const [row, signature] of signatures.entries()) {
+  const [operands, results = ''] = signature.split(' ')[0].split(':');
+  for (let i = 0; i < Math.min(3, operands.length); i++)
+    operandTypes[4 * row + i] = typeOfLetter[operands[i]] ?? 0;
+  resultTypes[row] = typeOfLetter[results] ?? 0;
+  isFoldable[row] = /^[iI]+:[iI]$/.test(signature) ? 1 : 0;
+}
+
+/** By opcode: 1 where 0 as second operand changes nothing, 2 where -1 does. */
+const neutralConstants = new Uint8Array(256);
+for (const op of [
+  ...[Op.i32Add, Op.i64Add, Op.i32Sub, Op.i64Sub, Op.i32Or, Op.i64Or, Op.i32Xor, Op.i64Xor],
+  ...[Op.i32Shl, Op.i64Shl, Op.i32ShrU, Op.i64ShrU, Op.i32ShrS, Op.i64ShrS],
+])
+  neutralConstants[op & 0xff] = 1;
+for (const op of [Op.i32And, Op.i64And]) neutralConstants[op & 0xff] = 2;
 
 /*
  * A value is a number: `slot << 3 | type` for what stands in a local, the complement of `row << 3 | type` for a constant. Types count from v128
@@ -23,6 +44,9 @@ const typeBase = ValueType.v128;
 /** Local of a slot whose variable has another value now. */
 const stale = -1;
 
+/** Distances between values that are kept track of are below this. */
+const maximumDistance = 2 ** 30;
+
 /** Writes WebAssembly for definitions. One serves for as many functions as wanted. */
 export class Compiler extends Expressions {
   readonly code: CodeWriter;
@@ -30,7 +54,20 @@ export class Compiler extends Expressions {
   /** The variable that a slot was read from, or -1; and how many loops were open then. */
   private readonly slotVariables: number[] = [];
   private readonly slotLoops: number[] = [];
+  /** The slot that was read from the same variable before, or -1. */
+  private readonly slotEarlier: number[] = [];
   private slots = 0;
+  /** Of i64 values: what they are a known distance from; see {@link originOf}. */
+  private readonly slotRoots: number[] = [];
+  private readonly slotDistances: number[] = [];
+  private readonly variableRoots: number[] = [];
+  private readonly variableDistances: number[] = [];
+  private roots = 0;
+  /** By variable: when it was last written, counted in writes. */
+  private readonly writtenAt: number[] = [];
+  private writes = 0;
+  // What is recycled stays allocated: lists only grow, and their length is kept beside them.
+  private constants = 0;
   private readonly constantLow: number[] = [];
   private readonly constantHigh: number[] = [];
   private readonly constantWords: (readonly number[] | undefined)[] = [];
@@ -41,8 +78,13 @@ export class Compiler extends Expressions {
   private readonly variableLocals: number[] = [];
   private readonly variableTypes: number[] = [];
   private readonly variableAlias: number[] = [];
+  /** The slot that was read last from a variable since it was written, or -1. */
+  private readonly variableReads: number[] = [];
+  private variables = 0;
   private lastingVariables = 0;
   private loops = 0;
+  /** How many of `if`, `block` and `loop` the code is in. */
+  private nesting = 0;
 
   /** @param addressType of the memory, for the types of addresses */
   constructor(
@@ -56,17 +98,16 @@ export class Compiler extends Expressions {
   /** Starts a function whose {@link CodeWriter.begin} was called; forgets all variables. */
   begin(): void {
     for (const pool of this.pools) pool.length = 0;
-    this.variableLocals.length = 0;
-    this.variableTypes.length = 0;
-    this.variableAlias.length = 0;
+    this.variables = 0;
     this.lastingVariables = 0;
     this.loops = 0;
+    this.nesting = 0;
     this.recycle();
   }
 
   /** A variable for the whole function. @param local a parameter to use, else a new local */
   variable(type: ValueType, local: number = this.code.newLocal(type)): Variable {
-    if (this.lastingVariables !== this.variableLocals.length) throw new Error('variable after a temporary');
+    if (this.lastingVariables !== this.variables) throw new Error('variable after a temporary');
     this.lastingVariables++;
     return this.newVariable(local, type);
   }
@@ -97,25 +138,78 @@ export class Compiler extends Expressions {
     return (((value >= 0 ? value : ~value) & typeBits) + typeBase) as ValueType;
   }
 
+  override constantOf(value: Value): number | undefined {
+    return value < 0 && this.typeOf(value) === ValueType.i32 ? this.constantLow[~value >> 3] : undefined;
+  }
+
   override compute(op: number, a: Value, b?: Value, c?: Value): Value {
-    const signature = signatureOf(op);
-    if (a < 0 && (b === undefined || b < 0) && c === undefined) {
-      const folded = this.fold(op, signature, a, b);
+    if (a < 0 && (b === undefined || b < 0) && c === undefined && isFoldable[op >> 16] !== 0) {
+      const folded = this.fold(op, a, b);
       if (folded !== undefined) return folded;
     }
     if (b !== undefined && b < 0 && this.isNeutral(op, b)) return a;
     this.push(a);
-    this.expect(op, signature, 0, a);
+    this.expect(op, 0, a);
     if (b !== undefined) {
       this.push(b);
-      this.expect(op, signature, 1, b);
+      this.expect(op, 1, b);
     }
     if (c !== undefined) {
       this.push(c);
-      this.expect(op, signature, 2, c);
+      this.expect(op, 2, c);
     }
     this.code.op(op);
-    return this.pop(typeOfLetter[signature[signature.length - 1]]);
+    const result = this.pop(resultTypes[op >> 16]);
+    if (b !== undefined && b < 0 && a >= 0 && (op === Op.i64Add || op === Op.i64Sub)) {
+      const row = ~b >> 3;
+      const low = this.constantLow[row];
+      // Small distances only: they must not reach round.
+      if (this.constantHigh[row] === low >> 31 && Math.abs(low) < maximumDistance) {
+        const slot = a >> 3;
+        this.slotRoots[result >> 3] = this.slotRoots[slot];
+        this.slotDistances[result >> 3] = this.slotDistances[slot] + (op === Op.i64Add ? low : -low);
+      }
+    }
+    return result;
+  }
+
+  /** Whether code here runs only if something before it went one way and not another. */
+  get isNested(): boolean {
+    return this.nesting > 0;
+  }
+
+  /**
+   * What an i64 is a known distance from: a number that stands for some value, and the distance. Two values with the same root are as far
+   * apart as their distances are, wherever in the code both are at hand.
+   */
+  originOf(value: Value): { readonly root: number; readonly distance: number } | undefined {
+    if (value < 0) return undefined;
+    return { root: this.slotRoots[value >> 3], distance: this.slotDistances[value >> 3] };
+  }
+
+  /** What is known of variables at a place where control comes from somewhere else than what was written last. */
+  saveOrigins(): readonly number[] {
+    const saved: number[] = [];
+    for (let variable = 0; variable < this.lastingVariables; variable++)
+      saved.push(this.variableRoots[variable], this.variableDistances[variable]);
+    return saved;
+  }
+
+  /** @param saved what was known where control comes from; none: nothing is known */
+  restoreOrigins(saved: readonly number[] | undefined): void {
+    for (let variable = 0; variable < this.lastingVariables; variable++) {
+      this.variableRoots[variable] = saved?.[2 * variable] ?? ++this.roots;
+      this.variableDistances[variable] = saved?.[2 * variable + 1] ?? 0;
+    }
+  }
+
+  /** Variables written since then may hold one thing or another: they are new. */
+  private joinOrigins(since: number): void {
+    for (let variable = 0; variable < this.variables; variable++) {
+      if (this.writtenAt[variable] <= since) continue;
+      this.variableRoots[variable] = ++this.roots;
+      this.variableDistances[variable] = 0;
+    }
   }
 
   override select(condition: Value, yes: Value, no: Value): Value {
@@ -133,7 +227,7 @@ export class Compiler extends Expressions {
   override extractLane(op: number, vector: Value, lane: number): Value {
     this.push(vector);
     this.code.lane(op, lane);
-    return this.pop(typeOfLetter[signatureOf(op)[2]]);
+    return this.pop(resultTypes[op >> 16]);
   }
 
   override replaceLane(op: number, vector: Value, value: Value, lane: number): Value {
@@ -153,14 +247,13 @@ export class Compiler extends Expressions {
   override load(op: number, address: Value, offset: number): Value {
     this.pushAddress(address);
     this.code.memory(op, 0, offset);
-    const signature = signatureOf(op);
-    return this.pop(typeOfLetter[signature[signature.length - 1]]);
+    return this.pop(resultTypes[op >> 16]);
   }
 
   override store(op: number, address: Value, value: Value, offset: number): void {
     this.pushAddress(address);
     this.push(value);
-    this.expect(op, signatureOf(op), 1, value);
+    this.expect(op, 1, value);
     this.code.memory(op, 0, offset);
   }
 
@@ -188,6 +281,10 @@ export class Compiler extends Expressions {
     if (slot < 0 || this.slotLoops[slot] < this.loops) {
       slot = this.newSlot(this.variableLocals[variable]);
       this.slotVariables[slot] = variable;
+      this.slotEarlier[slot] = this.variableReads[variable];
+      this.variableReads[variable] = slot;
+      this.slotRoots[slot] = this.variableRoots[variable];
+      this.slotDistances[slot] = this.variableDistances[variable];
       this.variableAlias[variable] = slot;
     }
     return (slot << 3) | (type - typeBase);
@@ -196,7 +293,10 @@ export class Compiler extends Expressions {
   override copy(value: Value): Value {
     if (value < 0) return value;
     this.push(value);
-    return this.pop(this.typeOf(value));
+    const copied = this.pop(this.typeOf(value));
+    this.slotRoots[copied >> 3] = this.slotRoots[value >> 3];
+    this.slotDistances[copied >> 3] = this.slotDistances[value >> 3];
+    return copied;
   }
 
   override write(variable: Variable, value: Value): void {
@@ -206,10 +306,12 @@ export class Compiler extends Expressions {
     if (value >= 0 && this.slotVariables[value >> 3] === variable) return;
     this.push(value);
     this.code.localSet(this.variableLocals[variable]);
-    for (let slot = 0; slot < this.slots; slot++) {
-      if (this.slotVariables[slot] === variable) this.slotLocals[slot] = stale;
-    }
-    this.variableAlias[variable] = -1;
+    for (let slot = this.variableReads[variable]; slot >= 0; slot = this.slotEarlier[slot])
+      this.slotLocals[slot] = stale;
+    this.forgetReads(variable);
+    this.variableRoots[variable] = value >= 0 ? this.slotRoots[value >> 3] : ++this.roots;
+    this.variableDistances[variable] = value >= 0 ? this.slotDistances[value >> 3] : 0;
+    this.writtenAt[variable] = ++this.writes;
   }
 
   override if(condition: Value, then: () => void, otherwise?: () => void, likely?: boolean): void {
@@ -220,26 +322,41 @@ export class Compiler extends Expressions {
     }
     this.push(condition);
     this.code.ifThen(undefined, likely);
+    const since = this.writes;
+    this.nesting++;
     then();
     if (otherwise !== undefined) {
       this.code.otherwise();
+      this.joinOrigins(since);
       otherwise();
     }
+    this.nesting--;
     this.code.end();
+    this.joinOrigins(since);
   }
 
   override block(body: (leave: (condition?: Value) => void) => void): void {
     const label = this.code.block();
+    const since = this.writes;
+    this.nesting++;
     body((condition) => this.jump(label, condition));
+    this.nesting--;
     this.code.end();
+    this.joinOrigins(since);
   }
 
   override loop(body: (again: (condition?: Value) => void) => void): void {
     const label = this.code.loop();
     this.loops++;
+    this.nesting++;
+    const since = this.writes;
+    // What the loop writes is not known yet.
+    this.joinOrigins(-1);
     body((condition) => this.jump(label, condition));
     this.loops--;
+    this.nesting--;
     this.code.end();
+    this.joinOrigins(since);
   }
 
   override call(callee: Callee, args: readonly Value[]): Value | undefined {
@@ -250,14 +367,10 @@ export class Compiler extends Expressions {
 
   override recycle(): void {
     this.slots = 0;
-    this.constantLow.length = 0;
-    this.constantHigh.length = 0;
-    this.constantWords.length = 0;
+    this.constants = 0;
     this.used.fill(0);
-    this.variableLocals.length = this.lastingVariables;
-    this.variableTypes.length = this.lastingVariables;
-    this.variableAlias.length = this.lastingVariables;
-    this.variableAlias.fill(-1);
+    this.variables = this.lastingVariables;
+    for (let variable = 0; variable < this.variables; variable++) this.forgetReads(variable);
   }
 
   /** Puts a value onto WebAssembly's stack, for code written next to this by hand. */
@@ -301,21 +414,35 @@ export class Compiler extends Expressions {
   }
 
   private constant(type: number, low: number, high: number): Value {
-    this.constantHigh.push(high);
-    return ~(((this.constantLow.push(low) - 1) << 3) | (type - typeBase));
+    const row = this.constants++;
+    this.constantLow[row] = low;
+    this.constantHigh[row] = high;
+    return ~((row << 3) | (type - typeBase));
   }
 
   private newSlot(local: number): number {
     this.slotLocals[this.slots] = local;
     this.slotVariables[this.slots] = -1;
     this.slotLoops[this.slots] = this.loops;
+    this.slotRoots[this.slots] = ++this.roots;
+    this.slotDistances[this.slots] = 0;
     return this.slots++;
   }
 
   private newVariable(local: number, type: number): Variable {
-    this.variableTypes.push(type);
-    this.variableAlias.push(-1);
-    return this.variableLocals.push(local) - 1;
+    const variable = this.variables++;
+    this.variableTypes[variable] = type;
+    this.variableLocals[variable] = local;
+    this.variableRoots[variable] = ++this.roots;
+    this.variableDistances[variable] = 0;
+    this.writtenAt[variable] = 0;
+    this.forgetReads(variable);
+    return variable;
+  }
+
+  private forgetReads(variable: Variable): void {
+    this.variableAlias[variable] = -1;
+    this.variableReads[variable] = -1;
   }
 
   private takeLocal(type: ValueType): number {
@@ -338,16 +465,15 @@ export class Compiler extends Expressions {
     }
   }
 
-  private expect(op: number, signature: string, operand: number, value: Value): void {
-    const letter = signature[operand];
-    if (letter !== 'a' && typeOfLetter[letter] !== this.typeOf(value)) {
+  private expect(op: number, operand: number, value: Value): void {
+    const type = operandTypes[4 * (op >> 16) + operand];
+    if (type !== this.typeOf(value) && type !== 0)
       throw new Error(`operand ${operand} of ${nameOf(op)} has type 0x${this.typeOf(value).toString(16)}`);
-    }
   }
 
   /** Integer constants are computed now. */
-  private fold(op: number, signature: string, a: Value, b: Value | undefined): Value | undefined {
-    if (!/^[iI]+:[iI]$/.test(signature) || !canEvaluate(op)) return undefined;
+  private fold(op: number, a: Value, b: Value | undefined): Value | undefined {
+    if (!canEvaluate(op)) return undefined;
     let result: Scalar;
     try {
       result = b === undefined ? evaluate(op, this.scalar(a)) : evaluate(op, this.scalar(a), this.scalar(b));
@@ -370,30 +496,11 @@ export class Compiler extends Expressions {
 
   /** x + 0, x | 0, x << 0, x & -1 and the like. */
   private isNeutral(op: number, constant: Value): boolean {
+    const neutral = neutralConstants[op & 0xff];
+    if (neutral === 0 || (op & 0xff00) !== 0) return false;
     const row = ~constant >> 3;
-    const low = this.constantLow[row];
-    const high = this.typeOf(constant) === ValueType.i64 ? this.constantHigh[row] : low >> 31;
-    switch (op) {
-      case Op.i32Add:
-      case Op.i64Add:
-      case Op.i32Sub:
-      case Op.i64Sub:
-      case Op.i32Or:
-      case Op.i64Or:
-      case Op.i32Xor:
-      case Op.i64Xor:
-      case Op.i32Shl:
-      case Op.i64Shl:
-      case Op.i32ShrU:
-      case Op.i64ShrU:
-      case Op.i32ShrS:
-      case Op.i64ShrS:
-        return low === 0 && high === 0;
-      case Op.i32And:
-      case Op.i64And:
-        return low === -1 && high === -1;
-      default:
-        return false;
-    }
+    const wanted = neutral === 1 ? 0 : -1;
+    if (this.constantLow[row] !== wanted) return false;
+    return this.typeOf(constant) !== ValueType.i64 || this.constantHigh[row] === wanted;
   }
 }

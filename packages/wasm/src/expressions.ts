@@ -31,6 +31,10 @@ export abstract class Expressions {
   abstract v128(words: readonly number[]): Value;
 
   abstract typeOf(value: Value): ValueType;
+  /** The value of an i32 that is known while code is written; undefined if it is not. Code may be better for it, but must do the same. */
+  constantOf(_value: Value): number | undefined {
+    return undefined;
+  }
   /** An instruction that only computes, by its signature. @throws Error if operands have other types */
   abstract compute(op: number, a: Value, b?: Value, c?: Value): Value;
   /** `condition` (i32) not 0: `yes`, else `no`. Both are computed. */

@@ -30,7 +30,7 @@ export class ModuleBuilder {
   private table: { minimum: number; maximum: number | undefined } | undefined;
   private importedFunctions = 0;
   private importedGlobals = 0;
-  private readonly body = new ByteWriter();
+  private readonly locals = new ByteWriter(64);
 
   /** Index of a function type; equal types share one. */
   type(type: FunctionType): number {
@@ -87,13 +87,15 @@ export class ModuleBuilder {
   define(index: number, code: CodeWriter): void {
     const expected = this.importedFunctions + this.bodies.length;
     if (index !== expected) throw new Error(`function ${index} defined, ${expected} is next`);
-    const { body } = this;
-    body.length = 0;
-    writeLocals(body, code.localTypes, code.parameterCount);
-    const start = body.length;
-    body.append(code.body.bytes.subarray(0, code.body.length));
+    const { locals } = this;
+    locals.length = 0;
+    writeLocals(locals, code.localTypes, code.parameterCount);
+    const start = locals.length;
+    const body = new Uint8Array(start + code.body.length);
+    body.set(locals.bytes.subarray(0, start));
+    body.set(code.body.bytes.subarray(0, code.body.length), start);
     if (code.hints.length > 0) this.takeHints(index, code.hints, start);
-    this.bodies.push(body.take());
+    this.bodies.push(body);
   }
 
   exportFunction(index: number, name: string): void {
@@ -109,7 +111,7 @@ export class ModuleBuilder {
   finish(): Uint8Array<ArrayBuffer> {
     const undefinedFunctions = this.functionTypes.length - this.bodies.length;
     if (undefinedFunctions !== 0) throw new Error(`${undefinedFunctions} declared functions have no body`);
-    const out = new ByteWriter(this.bodies.reduce((sum, bytes) => sum + bytes.length + 8, 4096));
+    const out = new ByteWriter(this.bodies.reduce((sum, bytes) => sum + bytes.length + 8, 1024));
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
     list(out, section.type, this.types, (into, type) => {
       into.byte(0x60);
@@ -140,7 +142,7 @@ export class ModuleBuilder {
       into.append(bytes);
     });
     if (this.functionNames.size > 0) this.writeNames(out);
-    return out.take();
+    return out.bytes.subarray(0, out.length);
   }
 
   private import(module: string, name: string, what: number, describe: (out: ByteWriter) => void): void {
@@ -173,29 +175,26 @@ export class ModuleBuilder {
   }
 
   private writeHints(out: ByteWriter): void {
-    const inner = new ByteWriter(1024);
-    inner.name('metadata.code.branch_hint');
-    inner.unsigned(this.hints.length);
-    for (const { index, bytes } of this.hints) {
-      inner.unsigned(index);
-      inner.append(bytes);
-    }
-    custom(out, inner);
+    custom(out, 'metadata.code.branch_hint', () => {
+      out.unsigned(this.hints.length);
+      for (const { index, bytes } of this.hints) {
+        out.unsigned(index);
+        out.append(bytes);
+      }
+    });
   }
 
   private writeNames(out: ByteWriter): void {
-    const names = new ByteWriter(1024);
-    names.unsigned(this.functionNames.size);
-    for (const [index, name] of this.functionNames) {
-      names.unsigned(index);
-      names.name(name);
-    }
-    const inner = new ByteWriter(1024);
-    inner.name('name');
-    inner.byte(1);
-    inner.unsigned(names.length);
-    inner.append(names.take());
-    custom(out, inner);
+    custom(out, 'name', () => {
+      out.byte(1);
+      const start = out.skipSize();
+      out.unsigned(this.functionNames.size);
+      for (const [index, name] of this.functionNames) {
+        out.unsigned(index);
+        out.name(name);
+      }
+      out.setSize(start);
+    });
   }
 }
 
@@ -206,18 +205,19 @@ function list<T>(
   write: (out: ByteWriter, item: T) => void,
 ): void {
   if (items.length === 0) return;
-  const inner = new ByteWriter(4096);
-  inner.unsigned(items.length);
-  for (const item of items) write(inner, item);
   out.byte(id);
-  out.unsigned(inner.length);
-  out.append(inner.bytes.subarray(0, inner.length));
+  const start = out.skipSize();
+  out.unsigned(items.length);
+  for (const item of items) write(out, item);
+  out.setSize(start);
 }
 
-function custom(out: ByteWriter, inner: ByteWriter): void {
+function custom(out: ByteWriter, name: string, write: () => void): void {
   out.byte(0);
-  out.unsigned(inner.length);
-  out.append(inner.bytes.subarray(0, inner.length));
+  const start = out.skipSize();
+  out.name(name);
+  write();
+  out.setSize(start);
 }
 
 function writeMemory(out: ByteWriter, shape: MemoryShape): void {
