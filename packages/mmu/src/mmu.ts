@@ -58,10 +58,12 @@ export class Mmu {
   translate(context: PagingContext, low: number, high: number, access: number, out: Translation): number {
     const { entry, tlb } = this;
     const id = context.tlbContext;
+    let isNew = true;
     if (context.mode === PagingMode.none && context.secondStage === null)
       return this.unpaged(context, low, access, out);
     if (!isCanonical(context, low, high)) return (out.fault = Fault.nonCanonical);
     if (id >= 0 && tlb.lookup(id, low, high, access, entry)) {
+      isNew = false;
       const { rights } = entry;
       const clean = (access & Access.write) !== 0 && (rights & writable) !== writable;
       if (!clean && this.allows(context, rights, access)) {
@@ -93,7 +95,7 @@ export class Mmu {
       entry.shift = out.shift;
       entry.guestShift = out.guestShift;
       entry.rights = out.rights;
-      tlb.insert(id, low, high, entry);
+      tlb.insert(id, low, high, entry, isNew);
     }
     this.finish(context, access, out);
     return Fault.none;
@@ -266,7 +268,7 @@ export class Mmu {
     context.update();
     const before = context.tlbContext;
     if (before >= 0) {
-      this.tag(context);
+      if ((context.cr4 & Cr4.pcide) !== 0 && ((cr3Low ^ low) & 0xfff) !== 0) this.tag(context);
       this.tlb.setCr3(before, context.tlbContext, high < 0 && (context.cr4 & Cr4.pcide) !== 0);
     }
     return (out.fault = Fault.none);

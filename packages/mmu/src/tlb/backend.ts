@@ -59,8 +59,12 @@ export interface TlbBackend extends WalkCaches {
 
   /** Fills `out`, with `page` of the address itself; false if nothing is cached. */
   lookup(context: number, low: number, high: number, access: number, out: TlbEntry): boolean;
-  /** `entry.page` is the 4 KiB page of the address; global entries serve every PCID of the space. */
-  insert(context: number, low: number, high: number, entry: TlbEntry): void;
+  /**
+   * `entry.page` is the 4 KiB page of the address; global entries serve every PCID of the space.
+   *
+   * @param isNew `lookup` has just found nothing, so there is nothing to replace
+   */
+  insert(context: number, low: number, high: number, entry: TlbEntry, isNew?: boolean): void;
   lookupStructure(context: number, low: number, high: number, out: TlbEntry): number;
   insertStructure(
     context: number,

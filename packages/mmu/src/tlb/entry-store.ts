@@ -23,6 +23,9 @@ export abstract class EntryStore {
   used = 0;
   /** Slots in use that are pieces of a larger page of the guest. */
   fragments = 0;
+  /** By context: in which of a TLB's stores it has entries. This store has the bit `bit`. */
+  private presence: Uint8Array = new Uint8Array(0);
+  private bit = 0;
   /** Called before an entry is taken for another one. */
   onEvict: (store: EntryStore, slot: number) => void = () => {};
 
@@ -30,6 +33,12 @@ export abstract class EntryStore {
     this.shift = shift;
     this.heads = new Int32Array(contexts).fill(free);
     this.allocate(slots);
+  }
+
+  /** Tells from now on by a bit of `presence`, which stores share, whether a context has entries here. */
+  share(presence: Uint8Array, bit: number): void {
+    this.presence = presence;
+    this.bit = bit;
   }
 
   /** Columns for so many slots, with what was in them if there are to be more. */
@@ -74,6 +83,7 @@ export abstract class EntryStore {
     this.previous[slot] = free;
     if (head !== free) this.previous[head] = slot;
     this.heads[context] = slot;
+    this.presence[context] |= this.bit;
     this.used++;
     this.placed(slot);
     return slot;
@@ -83,8 +93,11 @@ export abstract class EntryStore {
 
   remove(slot: number): void {
     const { next, previous } = this;
-    if (previous[slot] === free) this.heads[this.context[slot]] = next[slot];
-    else next[previous[slot]] = next[slot];
+    if (previous[slot] === free) {
+      const context = this.context[slot];
+      this.heads[context] = next[slot];
+      if (next[slot] === free) this.presence[context] &= ~this.bit;
+    } else next[previous[slot]] = next[slot];
     if (next[slot] !== free) previous[next[slot]] = previous[slot];
     if (this.guestShift[slot] > this.shift) this.fragments--;
     this.context[slot] = free;
@@ -101,6 +114,7 @@ export abstract class EntryStore {
       this.used--;
     }
     this.heads[context] = free;
+    this.presence[context] &= ~this.bit;
     return true;
   }
 
@@ -134,6 +148,9 @@ export abstract class EntryStore {
     for (const [name, column] of Object.entries(this.columns())) {
       column.set(snapshot.columns[name]);
     }
+    const { presence, bit, heads } = this;
+    for (let context = 0; context < presence.length; context++)
+      presence[context] = heads[context] === free ? presence[context] & ~bit : presence[context] | bit;
     this.used = snapshot.used;
     this.fragments = snapshot.fragments;
     this.hand = snapshot.hand;
@@ -155,6 +172,7 @@ export class SetStore extends EntryStore {
   private readonly ways: number;
   private readonly turn: Uint8Array;
 
+  /** @param sets a power of two: at most 2^(32 - shift), and 1 for shifts from 32 on */
   constructor(shift: number, sets: number, ways: number, contexts: number) {
     super(shift, sets * ways, contexts);
     this.sets = sets;
@@ -162,28 +180,27 @@ export class SetStore extends EntryStore {
     this.turn = new Uint8Array(sets);
   }
 
-  private setOf(low: number, high: number): number {
-    const { shift } = this;
-    const index = shift < 32 ? (low >>> shift) | (high << (32 - shift)) : high >>> (shift - 32);
-    return index & (this.sets - 1);
+  /** Of the lower half's bits; what covers 4 GiB or more has one set. */
+  private setOf(low: number): number {
+    return (low >>> this.shift) & (this.sets - 1);
   }
 
   find(context: number, other: number, low: number, high: number): number {
     const { ways } = this;
-    const contexts = this.context;
     const lows = this.low;
-    const first = this.setOf(low, high) * ways;
-    for (let slot = first; slot < first + ways; slot++) {
+    const first = ((low >>> this.shift) & (this.sets - 1)) * ways;
+    const end = first + ways;
+    for (let slot = first; slot < end; slot++) {
       if (lows[slot] !== low || this.high[slot] !== high) continue;
-      const owner = contexts[slot];
+      const owner = this.context[slot];
       if (owner === context || owner === other) return slot;
     }
     return -1;
   }
 
-  protected vacate(low: number, high: number): number {
+  protected vacate(low: number): number {
     const { ways } = this;
-    const set = this.setOf(low, high);
+    const set = this.setOf(low);
     const first = set * ways;
     for (let slot = first; slot < first + ways; slot++) if (this.context[slot] === free) return slot;
     const slot = first + this.turn[set];

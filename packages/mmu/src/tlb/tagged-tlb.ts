@@ -34,6 +34,12 @@ const pageShifts: readonly number[] = [12, 21, 22, 30];
 /** What an entry at level 2 (PDE), 3, 4, 5 covers. */
 const structureShifts: readonly number[] = [21, 30, 39, 48];
 
+/** Bits of `TaggedTlb.presence` that speak of pages. */
+const inPages = 15;
+
+/** D of both stages. */
+const dirty: number = Rights.dirty | Rights.stageDirty;
+
 /** Makes the store for one size; `kind` is `page` or `structure`. */
 export type MakeStore = (kind: 'page' | 'structure', shift: number, contexts: number) => EntryStore;
 
@@ -49,6 +55,8 @@ export abstract class TaggedTlb implements TlbBackend {
   protected readonly contexts: ContextTable;
   protected readonly pages: readonly EntryStore[];
   protected readonly structures: readonly EntryStore[];
+  /** By context: a bit for each of `pages` in which it has entries, and above them one for each of `structures`. */
+  private readonly presence: Uint8Array;
   private readonly vendor: 'intel' | 'amd';
   private readonly initFlush: InitFlush;
   private readonly consultOption: boolean;
@@ -69,8 +77,11 @@ export abstract class TaggedTlb implements TlbBackend {
     this.flushOnTransition = flushOnTransition;
     this.contexts = new ContextTable(contexts, (id) => this.flushContext(id));
     this.pages = pageShifts.map((shift) => make('page', shift, contexts));
+    this.presence = new Uint8Array(contexts);
     this.structures = structureShifts.map((shift) => make('structure', shift, contexts));
     this.shape = `${shape} contexts=${contexts} vendor=${vendor}`;
+    for (const [i, store] of [...this.pages, ...this.structures].entries())
+      store.share(this.presence, 1 << i);
     for (const store of this.pages) store.onEvict = (from, slot) => this.drop(from, slot);
     for (const store of this.structures) store.onEvict = (from, slot) => from.remove(slot);
   }
@@ -97,10 +108,11 @@ export abstract class TaggedTlb implements TlbBackend {
 
   probe(context: number, low: number, high: number, out: TlbEntry): boolean {
     const globals = this.contexts.globals[context];
-    const { pages } = this;
-    for (let i = 0; i < pages.length; i++) {
+    const { pages, presence } = this;
+    let bits = (presence[context] | presence[globals]) & inPages;
+    for (let i = 0; bits !== 0; i++, bits >>= 1) {
+      if ((bits & 1) === 0) continue;
       const store = pages[i];
-      if (store.used === 0) continue;
       const slot = store.find(context, globals, store.tagLow(low), high);
       if (slot < 0) continue;
       const { shift } = store;
@@ -113,19 +125,32 @@ export abstract class TaggedTlb implements TlbBackend {
     return false;
   }
 
-  insert(context: number, low: number, high: number, entry: TlbEntry): void {
+  insert(context: number, low: number, high: number, entry: TlbEntry, isNew = false): void {
     this.inserting();
     const globals = this.contexts.globals[context];
-    // Whatever translated this address before has just proved unusable.
-    this.dropAddress(context, globals, low, high);
     const { shift } = entry;
     const store = this.pages[shift === 12 ? 0 : shift === 21 ? 1 : shift === 22 ? 2 : 3];
     const owner = (entry.rights & Rights.global) !== 0 ? globals : context;
+    if (!isNew) {
+      if (this.setDirty(store, owner, low, high, entry)) return;
+      // Whatever translated this address before has just proved unusable.
+      this.dropAddress(context, globals, low, high);
+    }
     const slot = store.place(owner, store.tagLow(low), high);
     store.page[slot] = shift === 12 ? entry.page : entry.page - ((low & ((1 << shift) - 1)) >>> 12);
     store.rights[slot] = entry.rights;
     store.guestShift[slot] = entry.guestShift;
     if (entry.guestShift > shift) store.fragments++;
+  }
+
+  /** The entry that is there differs by D alone, which the first write sets (T-04): what was copied from it forbids more, and stays. */
+  private setDirty(store: EntryStore, owner: number, low: number, high: number, entry: TlbEntry): boolean {
+    const { shift, page, rights, guestShift } = entry;
+    const slot = store.find(owner, owner, store.tagLow(low), high);
+    if (slot < 0 || (store.rights[slot] | dirty) !== rights || store.guestShift[slot] !== guestShift) return false;
+    if (store.page[slot] !== (shift === 12 ? page : page - ((low & ((1 << shift) - 1)) >>> 12))) return false;
+    store.rights[slot] = rights;
+    return true;
   }
 
   /** Before an insertion; for backends that lose entries early. What is inserted stays, as its copy in a fast TLB is about to be made. */
@@ -136,10 +161,11 @@ export abstract class TaggedTlb implements TlbBackend {
   }
 
   probeStructure(context: number, low: number, high: number, out: TlbEntry): number {
-    const { structures } = this;
-    for (let i = 0; i < structures.length; i++) {
+    const { structures, presence } = this;
+    let bits = presence[context] >> pageShifts.length;
+    for (let i = 0; bits !== 0; i++, bits >>= 1) {
+      if ((bits & 1) === 0) continue;
       const store = structures[i];
-      if (store.used === 0) continue;
       const slot = store.find(context, context, store.tagLow(low), store.tagHigh(high));
       if (slot < 0) continue;
       out.page = store.page[slot];
@@ -183,8 +209,11 @@ export abstract class TaggedTlb implements TlbBackend {
 
   /** What translates one address, in a context and beside it. */
   private dropAddress(context: number, other: number, low: number, high: number): void {
-    for (const store of this.pages) {
-      if (store.used === 0) continue;
+    const { pages, presence } = this;
+    let bits = (presence[context] | presence[other]) & inPages;
+    for (let i = 0; bits !== 0; i++, bits >>= 1) {
+      if ((bits & 1) === 0) continue;
+      const store = pages[i];
       for (;;) {
         const slot = store.find(context, other, store.tagLow(low), high);
         if (slot < 0) break;
@@ -195,6 +224,7 @@ export abstract class TaggedTlb implements TlbBackend {
 
   /** As `dropAddress`, with all pieces of a large page that holds the address (SDM vol. 3, 4.10.2.3; S0-06). */
   private dropPage(context: number, low: number, high: number): void {
+    if ((this.presence[context] & inPages) === 0) return;
     this.dropAddress(context, context, low, high);
     for (const store of this.pages) {
       if (store.fragments === 0) continue;
@@ -209,18 +239,25 @@ export abstract class TaggedTlb implements TlbBackend {
   }
 
   private flushPages(context: number): void {
+    if ((this.presence[context] & inPages) === 0) return;
     let some = false;
     for (const store of this.pages) some = store.removeAll(context) || some;
     if (some) this.listener?.onFlush(context);
   }
 
   private flushStructures(context: number): void {
-    for (const store of this.structures) store.removeAll(context);
+    const { structures, presence } = this;
+    let bits = presence[context] >> pageShifts.length;
+    for (let i = 0; bits !== 0; i++, bits >>= 1) if ((bits & 1) !== 0) structures[i].removeAll(context);
   }
 
   /** The entries of an address in the paging-structure caches of a context. */
   private dropStructures(context: number, low: number, high: number): void {
-    for (const store of this.structures) {
+    const { structures, presence } = this;
+    let bits = presence[context] >> pageShifts.length;
+    for (let i = 0; bits !== 0; i++, bits >>= 1) {
+      if ((bits & 1) === 0) continue;
+      const store = structures[i];
       const slot = store.find(context, context, store.tagLow(low), store.tagHigh(high));
       if (slot >= 0) store.remove(slot);
     }

@@ -37,6 +37,9 @@ export class PageWalker {
   private table = 0;
   private host = 0;
   private offset = 0;
+  /** By level, what the entries led to that the walk has passed: cached if it succeeds, since a fault would drop them. */
+  private readonly passedTables: Float64Array = new Float64Array(6);
+  private readonly passedRights: Int32Array = new Int32Array(6);
   /** The last walk began at a cached paging-structure entry: what it found may differ from memory. */
   startedInside = false;
 
@@ -175,6 +178,7 @@ export class PageWalker {
       if (fault !== Fault.none) return fault;
       table = pageOf(memory.entryLow, memory.entryHigh);
     }
+    const first = level;
     for (; ; level--) {
       const index =
         level === 1
@@ -206,7 +210,8 @@ export class PageWalker {
         }
         rights = (rights & (((entryLow >>> 1) & writeUser) | Rights.noExecute)) | noExecute;
         table = pageOf(entryLow, entryHigh);
-        if (caches !== null) caches.insertStructure(context.tlbContext, low, high, level, table, rights);
+        this.passedTables[level] = table;
+        this.passedRights[level] = rights;
         continue;
       }
       const shift = 3 + 9 * level;
@@ -219,7 +224,32 @@ export class PageWalker {
         const inside = (1 << (shift - 12)) - 1;
         page += ((low >>> 12) & inside) - ((entryLow >>> 12) & inside);
       }
-      return this.leaf(context, entryLow, entryHigh, true, page, shift, low, access, probe, rights, out);
+      const result = this.leaf(
+        context,
+        entryLow,
+        entryHigh,
+        true,
+        page,
+        shift,
+        low,
+        access,
+        probe,
+        rights,
+        out,
+      );
+      if (caches !== null && result === Fault.none) {
+        const { passedTables, passedRights } = this;
+        for (let passed = first; passed > level; passed--)
+          caches.insertStructure(
+            context.tlbContext,
+            low,
+            high,
+            passed,
+            passedTables[passed],
+            passedRights[passed],
+          );
+      }
+      return result;
     }
   }
 
