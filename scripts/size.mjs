@@ -1,51 +1,77 @@
-// What a web page pays: each entry of @nest86/decoder bundled and minified by esbuild, then gzipped. An entry beside
-// the core is counted with the core and without it, since nobody loads a formatter alone. Fails over a limit.
+// What a web page pays: each package's entries bundled by esbuild with all that they import, minified, then gzipped. An
+// entry beside the core is counted with the core and without it, since nobody loads a formatter alone. Fails over a limit.
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { buildSync } from 'esbuild';
 import { build } from './lib/pack.mjs';
-import { readJson, root } from './lib/workspace.mjs';
+import { publishedPackages } from './lib/workspace.mjs';
 
-// KiB, gzipped: the core alone, the others beyond the core.
-const limits = { '.': 70, './intel': 40, './att': 40, './nasm': 40 };
+// KiB, gzipped, by package and entry: the core ('.') alone, the others beyond the core. 0: no limit.
+const limits = {
+  '@nest86/decoder': {
+    '.': 70,
+    './intel': 40,
+    './att': 40,
+    './nasm': 40,
+    './info': 0,
+    './mnemonic': 0,
+    './reference': 0,
+  },
+  '@nest86/wasm': { '.': 22 },
+  '@nest86/mmu': { '.': 30 },
+  '@nest86/cpuid': { '.': 4 },
+  '@nest86/devices': { '.': 4 },
+  '@nest86/cpu': { '.': 230 },
+  '@nest86/machine': { '.': 255 },
+};
 
-const decoder = join(root, 'packages/decoder');
-const { exports } = readJson(join(decoder, 'package.json')).publishConfig;
-const entries = Object.entries(exports).flatMap(([name, target]) =>
-  target.default ? [[name, target.default]] : [],
-);
-
-function gzippedKiB(files) {
+function gzippedKiB(dir, files) {
   const contents = files.map((file, index) => `export * as entry${index} from '${file}';`).join('\n');
   const { outputFiles } = buildSync({
-    stdin: { contents, resolveDir: decoder },
+    stdin: { contents, resolveDir: dir },
     bundle: true,
     minify: true,
     format: 'esm',
     target: 'es2022',
     charset: 'utf8',
     write: false,
+    logLevel: 'error',
   });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length / 1024;
 }
 
-for (const name of Object.keys(limits))
-  if (!exports[name]) throw new Error(`there is no entry ${name} to limit`);
+function fail(message) {
+  console.error(message);
+  process.exitCode = 1;
+}
 
 build();
-const coreFile = exports['.'].default;
-const core = gzippedKiB([coreFile]);
-console.log('entry          alone    beyond core   limit   (KiB, minified + gzipped)');
-for (const [name, file] of entries) {
-  const alone = gzippedKiB([file]);
-  const beyond = name === '.' ? undefined : gzippedKiB([coreFile, file]) - core;
-  const limit = limits[name];
-  const over = limit !== undefined && (beyond ?? alone) > limit;
-  if (over) process.exitCode = 1;
-  const cells = [
-    alone.toFixed(1).padStart(8),
-    (beyond?.toFixed(1) ?? '').padStart(14),
-    String(limit ?? '').padStart(7),
-  ];
-  console.log(`${name.padEnd(12)}${cells.join(' ')}${over ? '   OVER THE LIMIT' : ''}`);
+console.log(`${'entry'.padEnd(30)}   alone   beyond core   limit   (KiB, minified + gzipped)`);
+for (const { dir, manifest } of publishedPackages()) {
+  const { exports } = manifest.publishConfig ?? {};
+  // A command is not for web pages.
+  if (exports === undefined) continue;
+  const files = Object.entries(exports).flatMap(([name, { default: file }]) => (file ? [[name, file]] : []));
+  const own = limits[manifest.name] ?? {};
+  const core = gzippedKiB(dir, [exports['.'].default]);
+  for (const [name, file] of files) {
+    const alone = gzippedKiB(dir, [file]);
+    const beyond = name === '.' ? undefined : gzippedKiB(dir, [exports['.'].default, file]) - core;
+    const limit = own[name];
+    const size = beyond ?? alone;
+    const entry = join(manifest.name, name);
+    const cells = [
+      alone.toFixed(1).padStart(8),
+      (beyond?.toFixed(1) ?? '').padStart(14),
+      String(limit || '').padStart(8),
+    ];
+    console.log(entry.padEnd(30) + cells.join(''));
+    if (limit === undefined) fail(`${entry} has no limit`);
+    else if (limit > 0 && size > limit) fail(`${entry} is over its limit`);
+  }
+  for (const name of Object.keys(own))
+    if (!exports[name]) fail(`${manifest.name}: there is no entry ${name} to limit`);
 }
+for (const name of Object.keys(limits))
+  if (!publishedPackages().some(({ manifest }) => manifest.name === name))
+    fail(`there is no ${name} to limit`);

@@ -12,7 +12,22 @@
 
 #define EFER_SCE 0x1u
 
-#define CR4_OSXSAVE (1ull << 18)
+#define CR0_MP 0x2ul
+#define CR0_EM 0x4ul
+#define CR0_TS 0x8ul
+#define CR0_NE 0x20ul
+#define CR0_WP 0x10000ul
+#define CR0_AM 0x40000ul
+#define CR0_PG 0x80000000ul
+
+#define CR4_PSE 0x10ul
+#define CR4_PAE 0x20ul
+#define CR4_PGE 0x80ul
+#define CR4_PCIDE (1ul << 17)
+#define CR4_OSXSAVE (1ul << 18)
+#define CR4_SMEP (1ul << 20)
+#define CR4_SMAP (1ul << 21)
+#define CR4_PKE (1ul << 22)
 
 struct cpuid_result {
   uint32_t eax, ebx, ecx, edx;
@@ -50,31 +65,36 @@ static inline void wrmsr(uint32_t msr, uint64_t value) {
   __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-static inline uint64_t read_cr2(void) {
-  uint64_t value;
-  __asm__ volatile("movq %%cr2, %0" : "=r"(value) : : "memory");
+// Control registers are as wide as the code that reads them.
+static inline unsigned long read_cr0(void) {
+  unsigned long value;
+  __asm__ volatile("mov %%cr0, %0" : "=r"(value) : : "memory");
   return value;
 }
 
-static inline uint64_t read_cr3(void) {
-  uint64_t value;
-  __asm__ volatile("movq %%cr3, %0" : "=r"(value) : : "memory");
+static inline unsigned long read_cr2(void) {
+  unsigned long value;
+  __asm__ volatile("mov %%cr2, %0" : "=r"(value) : : "memory");
   return value;
 }
 
-static inline void write_cr3(uint64_t value) {
-  __asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
-}
-
-static inline uint64_t read_cr4(void) {
-  uint64_t value;
-  __asm__ volatile("movq %%cr4, %0" : "=r"(value) : : "memory");
+static inline unsigned long read_cr3(void) {
+  unsigned long value;
+  __asm__ volatile("mov %%cr3, %0" : "=r"(value) : : "memory");
   return value;
 }
 
-static inline void write_cr4(uint64_t value) {
-  __asm__ volatile("movq %0, %%cr4" : : "r"(value) : "memory");
+static inline unsigned long read_cr4(void) {
+  unsigned long value;
+  __asm__ volatile("mov %%cr4, %0" : "=r"(value) : : "memory");
+  return value;
 }
+
+static inline void write_cr0(unsigned long value) { __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory"); }
+
+static inline void write_cr3(unsigned long value) { __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
+
+static inline void write_cr4(unsigned long value) { __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
 
 static inline uint64_t xgetbv(uint32_t index) {
   uint32_t low, high;
@@ -86,7 +106,7 @@ static inline void xsetbv(uint32_t index, uint64_t value) {
   __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-static inline void invlpg(uint64_t address) {
+static inline void invlpg(unsigned long address) {
   __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 

@@ -1,19 +1,7 @@
-import type { Options } from 'tsup';
-import { keepConst } from '../../scripts/lib/keep-const.ts';
+import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-const options: Options = {
-  entry: { index: 'src/index.ts' },
-  format: 'esm',
-  target: 'es2022',
-  platform: 'neutral',
-  dts: true,
-  clean: true,
-  splitting: true,
-  treeshake: true,
-  sourcemap: false,
-  plugins: [keepConst],
-  // Readable output; users' bundlers minify.
-  minify: false,
-};
-
-export default options;
+export default packageBuild(
+  { index: 'src/index.ts', virtualization: 'src/virtualization/index.ts' },
+  // What is `@internal` is not in the published types.
+  { dts: { compilerOptions: { stripInternal: true } } },
+);

@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "layout.h"
 
+const char *check_group = "";
 static uint32_t passed, failed;
 
 static void print_value(const char *name, uint64_t value) {
@@ -25,6 +26,7 @@ void check(const char *name, uint64_t got, uint64_t want) {
   if (passes) passed++;
   else failed++;
   print(passes ? "PASS " : "FAIL ");
+  print(check_group);
   print(name);
   if (!passes) {
     print_value(" got=", got);
@@ -35,6 +37,7 @@ void check(const char *name, uint64_t got, uint64_t want) {
 
 void check_skip(const char *name) {
   print("skip ");
+  print(check_group);
   print(name);
   print("\n");
 }

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/** Stands before the names of the checks that follow. */
+extern const char *check_group;
+
 /** Prints `PASS name`, or `FAIL name got=... want=...`. */
 void check(const char *name, uint64_t got, uint64_t want);
 

@@ -70,6 +70,7 @@ static void forget(void) {
     check(name, places, want);               \
   } while (0)
 
+extern const char exception_stubs[];
 static uint8_t buffer[256] __attribute__((aligned(64)));
 
 static void steps(void) {
@@ -150,6 +151,7 @@ static void system_calls(void) {
       "movq $775f, step_end\n movq $770f, %%rcx\n movl $0x102, %%r11d\n sysretq\n nop\n 770: nop\n nop\n 775: int $0x80\n",
       : : : "memory", "cc", "rcx", "r11");
   SHOW("TF: SYSRET that sets TF traps at once", 0x000102);
+  check("TF: SYSRET that sets TF: three traps", count, 3);
 }
 
 static void code_breakpoints(void) {
@@ -214,7 +216,7 @@ static void code_breakpoints(void) {
 static void data_breakpoints(void) {
 #define MEETS(name, text, n)                                                    \
   forget();                                                                     \
-  ATTEMPT(text, : : "r"(buffer + 16) : "memory", "rax", "cc");                  \
+  ATTEMPT(text, : : "D"(buffer + 16) : "memory", "rax", "cc");                  \
   check(name, count, n)
   WRITE_DR(1, buffer + 16);
   WRITE_DR(7, DR7_ONES | enable(1, WRITE, 4));
@@ -262,7 +264,7 @@ static void data_breakpoints(void) {
   // Vol. 3, 18.2.5: after the iteration that met it.
   check("data breakpoint: REP, the iteration", places << 8 | count, 0x0001);
   forget();
-  ATTEMPT("xorl %%eax, %%eax\n movb $1, (%0)\n incl %%eax", : : "r"(buffer + 16) : "memory", "rax", "cc");
+  ATTEMPT("xorl %%eax, %%eax\n movb $1, (%0)\n incl %%eax", : : "D"(buffer + 16) : "memory", "rax", "cc");
   SHOW("data breakpoint: in a block", 0x05);
   // MOV SS from a watched place: the trap comes after the next instruction (6.8.3).
   *(uint16_t *)(buffer + 16) = KERNEL_DS;
@@ -272,6 +274,20 @@ static void data_breakpoints(void) {
   // qemu: at once, before the stack pointer is loaded.
   SHOW("data breakpoint: MOV SS", 0x03);
   check("data breakpoint: MOV SS: DR6", last_dr6, DR6_ONES | 2);
+  // INT n comes to its handler first, and the trap of the MOV SS before that begins (vol. 3, 6.8.3).
+  static volatile uint64_t handler;
+  handler = (uint64_t)exception_stubs + 16 * 0x90;
+  forget();
+  ATTEMPT("movw (%0), %%ss\n int $0x90\n nop", : : "a"(buffer + 16) : "memory");
+  // qemu: before the INT.
+  check("data breakpoint: MOV SS and INT: RIP", places & 0xff, (handler - attempt_start) & 0xff);
+  check("data breakpoint: MOV SS and INT: once", count, 1);
+  // B0 to B3 of earlier exceptions go, BS and the others stay (vol. 3, 18.2.3).
+  WRITE_DR(7, DR7_ONES | enable(1, WRITE, 1));
+  forget();
+  WRITE_DR(6, DR6_ONES | DR6_BS | 9);
+  ATTEMPT("movb $1, (%0)", : : "a"(buffer + 16) : "memory");
+  check("data breakpoint: what stays of DR6", last_dr6, DR6_ONES | DR6_BS | 2);
   // A fault gives up its data breakpoints.
   skipped = 0;
   WRITE_DR(7, DR7_ONES);
@@ -326,6 +342,16 @@ static void registers(void) {
   machine_hook = on_debug;
 }
 
+/** Vol. 2, HLT: a debug exception ends it. qemu, bochs: wait for ever; so this comes last. */
+static void halts(void) {
+  if (under_tcg()) {
+    check_skip("TF: HLT");
+    return;
+  }
+  STEP("hlt\n nop", : : : "memory", "cc");
+  SHOW("TF: HLT", 0x0102);
+}
+
 void guest_main(void) {
   machine_init();
   identity_for_users();
@@ -339,5 +365,6 @@ void guest_main(void) {
   code_breakpoints();
   data_breakpoints();
   io_breakpoints();
+  halts();
   checks_end();
 }

@@ -1,12 +1,10 @@
 // 4-level paging: rights, reserved bits, accessed and dirty bits, SMEP, SMAP, protection keys (SDM vol. 3, ch. 4).
 #include "access.h"
 #include "memory.h"
+#include "paging.h"
 
 #define TESTED (FREE_LINEAR_ADDRESS + 0x40000000)
 #define NX (1ul << 63)
-#define CR4_SMEP (1ul << 20)
-#define CR4_SMAP (1ul << 21)
-#define CR4_PKE (1ul << 22)
 
 extern uint64_t boot_pml4[512];
 
@@ -14,7 +12,7 @@ static uint8_t page[2][4096] __attribute__((aligned(4096)));
 static uint8_t *large;
 /** Entries that lead to TESTED: PML4E, PDPTE, PDE, PTE. */
 static uint64_t *entry[4];
-static int has_smep, has_smap, has_pku;
+static int has_smap, has_pku;
 
 static void find_entries(void) {
   page_entry(TESTED);
@@ -30,70 +28,9 @@ static void set(uint64_t *at, uint64_t value) {
   invlpg(TESTED);
 }
 
-struct rights {
-  uint64_t leaf, directory;
-  int wp, smep, smap, ac;
-};
-
-/** SDM vol. 3, 4.6.1 and 4.7. */
-static unsigned expected(const struct rights *r, unsigned kind) {
-  int user = (kind & FROM_USER) != 0;
-  unsigned what = kind & 3;
-  unsigned error = (what == WRITE ? PF_W : 0) | (user ? PF_U : 0) | (what == FETCH ? PF_I : 0);
-  if (!(r->leaf & PAGE_P)) return error;
-  uint64_t both = r->leaf & r->directory;
-  int is_user = (both & PAGE_U) != 0, writes = (both & PAGE_W) != 0, no_execute = ((r->leaf | r->directory) & NX) != 0;
-  int allowed;
-  if (what == FETCH) allowed = !no_execute && (user ? is_user : !(is_user && r->smep));
-  else {
-    allowed = user ? is_user : !(is_user && r->smap && !r->ac);
-    if (what == WRITE) allowed = allowed && (writes || (!user && !r->wp));
-  }
-  return allowed ? ALLOWED : error | PF_P;
-}
-
 static void rights(void) {
-  static const unsigned kinds[] = {READ, WRITE, FETCH, READ + FROM_USER, WRITE + FROM_USER, FETCH + FROM_USER};
-  static const char *const names[] = {"ring 0: load",  "ring 0: store", "ring 0: fetch",
-                                      "ring 3: load",  "ring 3: store", "ring 3: fetch"};
-  uint64_t physical = (uint64_t)page[0], table = *entry[2] & PAGE_ADDRESS;
-  uint64_t cr0 = read_cr0(), cr4 = read_cr4();
-  uint64_t wrong[6] = {0}, wrong_dirty = 0, wrong_accessed = 0;
-  uint64_t first_wrong[6] = {0};
-  for (unsigned modes = 0; modes < 16; modes++) {
-    struct rights r;
-    r.wp = modes & 1;
-    r.smep = modes >> 1 & 1;
-    r.smap = modes >> 2 & 1;
-    r.ac = modes >> 3 & 1;
-    if ((r.smep && !has_smep) || (r.smap && !has_smap) || (r.ac && !r.smap)) continue;
-    write_cr0(r.wp ? cr0 | CR0_WP : cr0 & ~CR0_WP);
-    write_cr4((cr4 & ~(CR4_SMEP | CR4_SMAP)) | (r.smep ? CR4_SMEP : 0) | (r.smap ? CR4_SMAP : 0));
-    attempt_user_flags = 2 | (r.ac ? FLAG_AC : 0);
-    for (unsigned bits = 0; bits < 16 * 4; bits++) {
-      static const uint64_t directories[] = {PAGE_P | PAGE_W | PAGE_U, PAGE_P | PAGE_U, PAGE_P | PAGE_W, PAGE_P | PAGE_W | PAGE_U | NX};
-      r.leaf = (bits & 7) | (bits & 8 ? NX : 0);
-      r.directory = directories[bits >> 4];
-      for (unsigned i = 0; i < 6; i++) {
-        *entry[2] = table | r.directory;
-        set(entry[3], physical | r.leaf);
-        unsigned want = expected(&r, kinds[i]), got = access(TESTED, kinds[i]);
-        if (got != want) {
-          if (!wrong[i]++) first_wrong[i] = (uint64_t)modes << 40 | (uint64_t)bits << 32 | got << 16 | want;
-        }
-        uint64_t dirty = *entry[3] & PAGE_D;
-        if ((dirty != 0) != (want == ALLOWED && (kinds[i] & 3) == WRITE)) wrong_dirty++;
-        if (want == ALLOWED && (*entry[3] & *entry[2] & PAGE_A) == 0) wrong_accessed++;
-      }
-    }
-  }
-  for (unsigned i = 0; i < 6; i++) check(names[i], first_wrong[i], 0);
-  check("dirty: set by stores that are allowed, by nothing else", wrong_dirty, 0);
-  check("accessed: set in both tables", wrong_accessed, 0);
-  attempt_user_flags = 2;
-  write_cr0(cr0);
-  write_cr4(cr4);
-  *entry[2] = table | PAGE_P | PAGE_W | PAGE_U;
+  const struct tested_page tested = {TESTED, (uint64_t)page[0], entry[2], entry[3], 8};
+  check_rights(&tested);
 }
 
 static void accessed_and_dirty(void) {
@@ -316,14 +253,13 @@ static void protection_keys(void) {
 
 void guest_main(void) {
   machine_init();
-  access_init();
+  map_user_code();
   access_prepare_page(page[0]);
   large = memory_take(0x200000, 0x200000);
   find_entries();
   // A fault of the stack's own page needs another stack.
   gates[VECTOR_PF].ist = 2;
   struct cpuid_result features = cpuid(7, 0);
-  has_smep = features.ebx >> 7 & 1;
   has_smap = features.ebx >> 20 & 1;
   has_pku = features.ecx >> 3 & 1;
   rights();

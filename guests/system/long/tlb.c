@@ -4,11 +4,9 @@
 // either there.
 #include "access.h"
 #include "boot.h"
+#include "paging.h"
 
 #define TESTED (FREE_LINEAR_ADDRESS + 0x80000000)
-#define CR4_PGE 0x80ul
-#define CR4_PCIDE (1ul << 17)
-#define CR4_SMEP (1ul << 20)
 #define KEEP (1ul << 63)
 #define PAGE_G 0x100ul
 
@@ -338,7 +336,7 @@ static void many_pages(void) {
 
 void guest_main(void) {
   machine_init();
-  access_init();
+  map_user_code();
   for (int i = 0; i < 3; i++) {
     access_prepare_page(page[i]);
     page[i][100] = (uint8_t)(10 + i);

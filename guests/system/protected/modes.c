@@ -64,7 +64,7 @@ static void real_mode(void) {
   check("real mode: INT", word(8), 0x1234);
   check("real mode: SP after IRET", word(10), 0xffe);
   check("real mode: #UD, saved IP", word(12), 0);
-  check("back in protected mode", read_control0() & 1, 1);
+  check("back in protected mode", read_cr0() & 1, 1);
 }
 
 static void protected_16(void) {
@@ -161,7 +161,7 @@ static void virtual_8086(void) {
   for (int i = 0; i < 33; i++) wide.io_map[i] = 0xff;
   descriptors[TSS_SELECTOR / 8] = descriptor((uint32_t)&wide, sizeof wide - 1, 0x89, 0);
   __asm__ volatile("ltr %w0" : : "r"(TSS_SELECTOR) : "memory");
-  write_control4(read_control4() | CR4_VME);
+  write_cr4(read_cr4() | CR4_VME);
   // The compiler takes addresses near 0 for mistakes.
   __asm__ volatile("movl %0, 0x84" : : "r"((uint32_t)(low_v86_handler - low_start) | 0x20000000) : "memory");
   run_v86(low_v86_int, 2);
@@ -180,7 +180,7 @@ static void virtual_8086(void) {
   // STI with VIP set faults.
   check("VME, VIP: STI", after_vector << 16 | after_error, VECTOR_GP << 16);
   check("VME, VIP: STI: IP", ENDED_AT(low_v86_cli), 3);
-  write_control4(read_control4() & ~CR4_VME);
+  write_cr4(read_cr4() & ~CR4_VME);
   machine_hook = 0;
 }
 

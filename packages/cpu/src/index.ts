@@ -1,4 +1,8 @@
-export { Engine, type EngineOptions } from './engine/engine.ts';
+
+export { seededRandom } from './engine/absent-parts.ts';
+export { Engine } from './engine/engine.ts';
+export { EngineOptionError, type EngineOptions } from './engine/options.ts';
+export { type Divergence, divergenceText, Lockstep, type LockstepSide } from './engine/lockstep.ts';
 export {
   type ExceptionObserver,
   type InterruptSource,
@@ -7,18 +11,12 @@ export {
   type RunEnd,
 } from './engine/processor.ts';
 export { memoryHash, stateHash } from './engine/state-hash.ts';
-export { Activity, Segment, type StateField, stateOffset } from './state/layout.ts';
+export type { EngineStatistics, ProcessorStatistics } from './engine/statistics.ts';
+export { type ProfileLine, profileOf, profileText } from './observation/profile.ts';
+export { regionText } from './observation/region-text.ts';
+export { Activity, Segment, type StateField } from './state/layout.ts';
 export { type SegmentCache, setSegmentCache } from './state/segment-cache.ts';
 export { VcpuState } from './state/vcpu-state.ts';
 export { type Capabilities, capabilitiesOf } from './system/capabilities.ts';
-export { GuestFault, guestFault } from './system/fault.ts';
 export { resetState } from './system/reset.ts';
-export type {
-  CpuidSource,
-  IoPorts,
-  LinearMemory,
-  MsrSource,
-  SystemUnit,
-  TaskPriority,
-  TimeSource,
-} from './system/unit.ts';
+export type { CpuidSource, IoPorts, MsrSource, TaskPriority, TimeSource } from './system/unit.ts';

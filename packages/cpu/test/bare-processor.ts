@@ -1,5 +1,6 @@
 import { createTlb, Mmu, PagingContext, PagingModel, type TlbName } from '@nest86/mmu';
-import { Engine, type EngineOptions } from '../src/engine/engine.ts';
+import { Engine } from '../src/engine/engine.ts';
+import type { EngineOptions } from '../src/engine/options.ts';
 import { Processor, type ProcessorParts } from '../src/engine/processor.ts';
 import { Segment } from '../src/state/layout.ts';
 import { capabilitiesOf } from '../src/system/capabilities.ts';
@@ -14,6 +15,8 @@ export interface SeenException {
 export interface BareOptions extends Partial<EngineOptions> {
   readonly tlb?: TlbName;
   readonly parts?: Partial<ProcessorParts>;
+  /** A second processor of another's engine, with the same RAM and page tables. */
+  readonly beside?: BareProcessor;
 }
 
 /** A processor in flat 64-bit mode at CPL 0 with RAM from 0 and no devices; exceptions stop it and are kept. */
@@ -24,18 +27,18 @@ export class BareProcessor {
   readonly context: PagingContext = new PagingContext();
   seen: SeenException | undefined;
 
-  constructor({ tlb = 'set-associative', parts = {}, ...options }: BareOptions = {}) {
+  constructor({ tlb = 'set-associative', parts = {}, beside, ...options }: BareOptions = {}) {
     const ramSize = options.ramSize ?? 16 << 20;
-    this.engine = new Engine({ recordBytes: 4 << 20, ...options, ramSize });
+    this.engine = beside?.engine ?? new Engine({ recordBytes: 4 << 20, ...options, ramSize });
     const { physical } = this.engine;
-    physical.addRegion({ kind: 'ram', start: 0, size: ramSize, backing: 0 });
+    if (beside === undefined) physical.addRegion({ kind: 'ram', start: 0, size: ramSize, backing: 0 });
     this.ram = new Uint8Array(this.engine.memory.buffer, physical.base, ramSize);
     const mmu = new Mmu({ memory: physical, tlb: createTlb(tlb), model: new PagingModel() });
     // Every feature bit there is, and XCR0 components 0 to 2.
     const cpuid: CpuidSource = {
       read: (leaf, subleaf, out) => out.fill(leaf === 13 && subleaf === 0 ? 7 : -1),
     };
-    this.processor = new Processor(this.engine, 0, {
+    this.processor = new Processor(this.engine, beside === undefined ? 0 : 1, {
       mmu,
       context: this.context,
       io: { read: () => -1, write: () => {} },

@@ -46,6 +46,25 @@ describe('runs', () => {
     expect(hashes.size).toBe(1);
   });
 
+  test('code that is rewritten for ever is compiled ever more rarely, and its regions are given back', () => {
+    const code = [
+      ...[0xb9, 0x00, 0x04, 0, 0], //             0 mov ecx, 1024
+      ...[0x05, 1, 0, 0, 0], //                   5 add eax, 1
+      ...[0x83, 0xe9, 0x01], //                   a sub ecx, 1
+      ...[0x75, 0xf6], //                         d jnz 5
+      ...[0xfe, 0x05, 0xf1, 0xff, 0xff, 0xff], // f inc byte [6]
+      ...[0xeb, 0xe9], //                        15 jmp 0
+    ];
+    const cpu = start(code, { heat: 4 });
+    cpu.processor.run(300_000);
+    const { handlers, regions, code: cache } = cpu.engine;
+    expect(cache.invalidations).toBeGreaterThan(50);
+    expect(regions.failures).toEqual([]);
+    expect(regions.compiled).toBeGreaterThan(4);
+    expect(regions.compiled).toBeLessThan(30);
+    expect(handlers.liveRegions).toBeLessThan(3);
+  });
+
   test('a loop is compiled, and its call and return stay within the region', () => {
     const cpu = start(program(60_000), { heat: 50 });
     cpu.processor.run(400_000);

@@ -9,6 +9,7 @@ import { randomCases, randomNumbers } from './float/cases.ts';
 import { askHost, caseWords, resultWords } from './float/oracle.ts';
 import { differences, runCompiled, runEvaluated, type Subject } from './float/run.ts';
 import { approximations, fastSubjects, subjects } from './float/subjects.ts';
+import { hasHost } from './harness/host-processor.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** COUNT=1000000 for a long run. */
@@ -17,7 +18,7 @@ const evaluated = 200;
 /** Milliseconds; a long run needs more than the usual. */
 const timeout = 60_000 + count;
 
-describe(`library functions do what the host processor does (SEED=${seed})`, () => {
+describe.runIf(hasHost())(`library functions do what the host processor does (SEED=${seed})`, () => {
   test.each(subjects.map((subject) => [subject.name, subject] as const))(
     '%s',
     (_, subject) => {
@@ -31,7 +32,7 @@ describe(`library functions do what the host processor does (SEED=${seed})`, () 
   );
 });
 
-describe(`fast paths do what the host processor does (SEED=${seed})`, () => {
+describe.runIf(hasHost())(`fast paths do what the host processor does (SEED=${seed})`, () => {
   test.each(fastSubjects.map((subject) => [subject.name, subject] as const))(
     '%s',
     (_, subject) => {
@@ -115,7 +116,7 @@ describe('reciprocals', () => {
   const probe = new Uint32Array(caseWords * 2);
   probe.set([0x3f801000, 0, 0, 0, 0, 0, 0x1f80], 0);
   probe.set([0x3f808000, 0, 0, 0, 0, 0, 0x1f80], caseWords);
-  const answers = askHost('rcpss', probe);
+  const answers = hasHost() ? askHost('rcpss', probe) : new Uint32Array(2 * resultWords);
   const isZen5 = answers[0] === 0x3f7fd800 && answers[resultWords] === 0x3f7ef000;
   test.runIf(isZen5).each(approximations.map((subject) => [subject.name, subject] as const))(
     '%s is what the processor answers',

@@ -4,6 +4,7 @@ import { stateOffset } from '../src/state/layout.ts';
 import { BareProcessor } from './bare-processor.ts';
 import { CaseGenerator } from './harness/cases.ts';
 import { EngineProcessor } from './harness/engine-driver.ts';
+import { hasHost } from './harness/host-processor.ts';
 import { type Batch, stateAt } from './harness/host-state.ts';
 import { randomNumbers } from './harness/random.ts';
 import { compareCases, disagreementText } from './harness/run.ts';
@@ -21,7 +22,7 @@ class AnyControl extends CaseGenerator {
   }
 }
 
-describe('floating-point instructions do what the host processor does', () => {
+describe.runIf(hasHost())('floating-point instructions do what the host processor does', () => {
   test.each([
     ['interpreted', false, CaseGenerator, 12_000],
     ['compiled', true, CaseGenerator, 1500],

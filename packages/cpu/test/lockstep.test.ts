@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { hasHost } from '../scripts/fuzz/host.ts';
 import { HostSession } from '../scripts/fuzz/host-session.ts';
 import { Session, type SessionOptions, sessionSize } from '../scripts/fuzz/session.ts';
 import { type Divergence, Lockstep, type LockstepSide, stepText } from '../src/engine/lockstep.ts';
+import { RegionOperation } from '../src/regions/region-operation.ts';
+import { definitions } from '../src/semantics/definitions.ts';
+import type { Definition } from '../src/semantics/operation.ts';
 import { BareProcessor } from './bare-processor.ts';
+import { hasHost } from './harness/host-processor.ts';
 
 // `pnpm fuzz:lockstep` does the same for as long as one likes, with seeds of its own.
 const isPossible = hasHost();
@@ -35,10 +38,14 @@ describe.runIf(isPossible)('random programs', () => {
 describe('a divergence is found', () => {
   /** INC RAX; ADD RBX, RAX; JMP to the first; on one side memory is written after so many instructions. */
   class Side implements LockstepSide {
-    private readonly cpu = new BareProcessor({ accel: 'interp', ramSize: 1 << 20 });
+    private readonly cpu: BareProcessor;
     readonly events = '';
 
-    constructor(private readonly wrongAfter: number) {
+    constructor(
+      private readonly wrongAfter: number,
+      accel: 'interp' | 'jit' = 'interp',
+    ) {
+      this.cpu = new BareProcessor({ accel, heat: 20, ramSize: 1 << 20 });
       this.restart();
     }
 
@@ -52,6 +59,7 @@ describe('a divergence is found', () => {
 
     restart(): void {
       const { cpu } = this;
+      cpu.engine.code.flush();
       cpu.processor.retired = 0;
       cpu.ram.set([0x48, 0xff, 0xc0, 0x48, 0x01, 0xc3, 0xeb, 0xf8], 0x1000);
       cpu.setRegister(0, 0n);
@@ -82,5 +90,33 @@ describe('a divergence is found', () => {
     expect(found.differences[0]).toMatch(/^memory from 2000: 01/);
     // 1234 = 3 * 411 + 1: the first of the loop.
     expect(stepText(found.steps[found.steps.length - 1])).toMatch(/ 1000: 48 ff c0 +inc rax/);
+  });
+
+  test('if the definition of an instruction is compiled wrongly', () => {
+    const broken = definitions as Record<string, Definition>;
+    const { ADD } = broken;
+    // ADD keeps bit 20 of its result clear, in compiled code only.
+    broken.ADD = (op) => {
+      ADD(op);
+      if (!(op instanceof RegionOperation)) return;
+      const { x } = op;
+      op.write(0, x.and(op.read(0), x.i64(~(1 << 20))));
+    };
+    try {
+      const lockstep = new Lockstep(
+        new Side(Number.POSITIVE_INFINITY),
+        new Side(Number.POSITIVE_INFINITY, 'jit'),
+      );
+      let found: Divergence | undefined;
+      for (let slice = 0; slice < 100 && found === undefined; slice++) found = lockstep.run(1000);
+      // RBX is the sum of 1 to RAX: beyond 2^20 at 1448, and compiled blocks are executed as a whole.
+      expect(found?.isRepeatable).toBe(true);
+      expect(found?.differences[0]).toMatch(/^gpr 3: 0000000000000\w+, not 000000000010\w+$/);
+      expect(found?.from).toBeGreaterThanOrEqual(3 * 1447);
+      expect(found?.to).toBeLessThanOrEqual(3 * 1448 + 3);
+      expect(found?.steps.map(stepText).join('\n')).toContain('add rbx, rax');
+    } finally {
+      broken.ADD = ADD;
+    }
   });
 });

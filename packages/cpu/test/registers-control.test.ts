@@ -228,7 +228,7 @@ describe('MOV to and from debug registers (SDM vol. 2; vol. 3, 18.2)', () => {
   test('general detect: #DB with BD in DR6', () => {
     const machine = new Machine();
     machine.state.setBig('debug', 0x2400n, 7);
-    expect(machine.execute(fromDr(0), ['debug'])).toEqual(DB);
+    expect(machine.execute(fromDr(0))).toEqual(DB);
     expect(machine.state.getBig('debug', 6)).toBe(0xffff_2ff0n);
     // Privilege goes first.
     const user = new Machine({ cpl: 3 });

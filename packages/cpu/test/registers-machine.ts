@@ -169,15 +169,14 @@ export class Machine implements SystemUnit {
     }
   }
 
-  /** Executes an instruction, given in hexadecimal. An exception must leave the state as it was; `changing` names what it may change. */
-  execute(code: string, changing: readonly 'debug'[] = []): Outcome {
+  /** Executes an instruction, given in hexadecimal. An exception must leave the state as it was; DR6 then gets what #DB brings. */
+  execute(code: string): Outcome {
     const { state, context } = this;
     const instruction = this.decode(code);
     const { length } = instruction;
     this.nextLow = this.ripLow + length;
     this.nextHigh = this.ripHigh;
     const before = state.bytes.slice();
-    const dr6 = state.getBig('debug', 6);
     const registers = JSON.stringify({ ...context, secondStage: null, owner: null, tlbContext: 0 });
     const memory = this.ram.slice();
     try {
@@ -185,15 +184,13 @@ export class Machine implements SystemUnit {
       return 'done';
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
-      const now = state.getBig('debug', 6);
-      if (changing.includes('debug')) state.setBig('debug', dr6, 6);
       if (!equal(state.bytes, before)) throw new Error(`${code}: the state changed before the exception`);
-      state.setBig('debug', now, 6);
       if (JSON.stringify({ ...context, secondStage: null, owner: null, tlbContext: 0 }) !== registers)
         throw new Error(`${code}: control registers changed before the exception`);
       // Accessed and dirty bits may be set.
       if (!equal(this.ram.subarray(0, pageTables), memory.subarray(0, pageTables)))
         throw new Error(`${code}: memory changed before the exception`);
+      if (fault.vector === 1) state.setPair('debug', state.low('debug', 6) | fault.addressLow, 0, 6);
       return { vector: fault.vector, errorCode: fault.errorCode };
     }
   }
@@ -349,6 +346,15 @@ export class Machine implements SystemUnit {
         const at = this.translate(low, high, i, Access.write, system);
         this.mmu.memory.write(this.out.page, at, 1, (value >>> (8 * i)) & 0xff);
       }
+    },
+    readPair: (low, high, out, system = false) => {
+      const first = this.memory.read(low, high, 4, system);
+      out[1] = this.memory.read(low + 4, high, 4, system);
+      out[0] = first;
+    },
+    writePair: (low, high, valueLow, valueHigh, system = false) => {
+      this.memory.write(low, high, 4, valueLow, system);
+      this.memory.write(low + 4, high, 4, valueHigh, system);
     },
     probe: (low, high, bytes, isWrite, system = false) => {
       for (let i = 0; i < bytes; i++)

@@ -109,7 +109,13 @@ describe('RDMSR and WRMSR (SDM vol. 2)', () => {
     expect(machine.wrmsr(Msr.MISC_ENABLE, 0x4_0080n)).toBe('done');
     expect(machine.rdmsr(Msr.MISC_ENABLE)).toBe(0x4_1800n);
     expect(machine.wrmsr(Msr.MISC_ENABLE, 2n)).toEqual(GP0);
-    expect(machine.wrmsr(Msr.MISC_ENABLE, 1n << 34n)).toEqual(GP0);
+    expect(machine.wrmsr(Msr.MISC_ENABLE, 1n << 33n)).toEqual(GP0);
+    // Bit 34 takes NX away.
+    const efer = (machine.rdmsr(Msr.EFER) as bigint) | 0x800n;
+    expect(machine.wrmsr(Msr.EFER, efer)).toBe('done');
+    expect(machine.wrmsr(Msr.MISC_ENABLE, 1n << 34n)).toBe('done');
+    expect(machine.rdmsr(Msr.MISC_ENABLE)).toBe((1n << 34n) | 0x1800n);
+    expect(machine.wrmsr(Msr.EFER, efer)).toEqual(GP0);
     expect(new Machine({ vendor: 'amd' }).rdmsr(Msr.MISC_ENABLE)).toEqual(GP0);
   });
 

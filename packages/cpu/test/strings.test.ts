@@ -46,6 +46,7 @@ describe.each(elements)('REP MOVS and REP STOS of %i bytes', (size) => {
     ['pages apart', from + 24, to + 8],
     ['with unaligned elements', from + 3, to + 4093],
     ['down by less than a page', from + 160, from],
+    ['down by less than an element: the first is not read again', from + 7, from],
     ['up by 40 bytes: what was written is read again', from, from + 40],
     ['up by 3 bytes', from, from + 3],
     ['onto itself', from, from],

@@ -420,6 +420,23 @@ class TranslatedMemory implements LinearMemory {
       this.machine.view.setUint8(this.locate(low, high, i, Access.write, system), value >>> (8 * i));
   }
 
+  readPair(low: number, high: number, out: Int32Array, system = false): void {
+    const first = this.read(low, high, 4, system);
+    const carried = low >>> 0 > 0xfffffffb ? 1 : 0;
+    out[1] = this.read((low + 4) | 0, this.isLong ? high + carried : high, 4, system);
+    out[0] = first;
+  }
+
+  writePair(low: number, high: number, valueLow: number, valueHigh: number, system = false): void {
+    this.write(low, high, 4, valueLow, system);
+    const carried = low >>> 0 > 0xfffffffb ? 1 : 0;
+    this.write((low + 4) | 0, this.isLong ? high + carried : high, 4, valueHigh, system);
+  }
+
+  private get isLong(): boolean {
+    return (this.machine.context.efer & 0x400) !== 0;
+  }
+
   probe(low: number, high: number, bytes: number, isWrite: boolean, system = false): void {
     for (let i = 0; i < bytes; i++) this.locate(low, high, i, isWrite ? Access.write : Access.read, system);
   }

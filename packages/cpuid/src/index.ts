@@ -1,2 +1,8 @@
 export { type FeatureBit, featureBits, Register } from './features.ts';
-export { CpuidFeatureError, CpuidModel, type CpuidModelInit, type DynamicBits } from './model.ts';
+export {
+  CpuidFeatureError,
+  CpuidModel,
+  type CpuidModelInit,
+  CpuidOptionError,
+  type DynamicBits,
+} from './model.ts';

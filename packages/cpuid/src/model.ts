@@ -1,14 +1,17 @@
 import { featureBits, Register } from './features.ts';
 
 export interface CpuidModelInit {
+  /** Default `intel`. */
   readonly vendor?: 'intel' | 'amd';
   /** Names of {@link featureBits}. */
   readonly features: Iterable<string>;
-  /** Width of physical and linear addresses in bits. Default 40 and 48. */
+  /** Width of physical addresses in bits, 32 to 52. Default 40. */
   readonly physicalBits?: number;
+  /** Width of linear addresses in bits, 48 or 57. Default: 57 with `la57`, else 48. */
   readonly linearBits?: number;
-  /** Brand string, up to 47 characters. */
+  /** Brand string, up to 47 characters of ASCII. */
   readonly brand?: string;
+  /** As software computes them from the signature: family 0 to 270, model 0 to 255, stepping 0 to 15. Default 6, 9Eh, 10. */
   readonly family?: number;
   readonly model?: number;
   readonly stepping?: number;
@@ -16,22 +19,34 @@ export interface CpuidModelInit {
 
 /** What changes while a processor runs, or differs between processors. */
 export interface DynamicBits {
-  /** CR4.OSXSAVE, CR4.PKE */
+  /** CR4.OSXSAVE. */
   readonly osxsave: boolean;
+  /** CR4.PKE. */
   readonly ospke: boolean;
+  /** Initial APIC id, 0 to 255. */
   readonly apicId: number;
   /** XCR0, low half: decides the XSAVE area's size. */
   readonly xcr0: number;
 }
 
-/** A feature name that does not exist. */
-export class CpuidFeatureError extends Error {}
+/** A feature name that does not exist; the message has those that do. */
+export class CpuidFeatureError extends RangeError {
+  override readonly name: string = 'CpuidFeatureError';
+}
+
+/** A property of a model that no processor has; the message says what is allowed. */
+export class CpuidOptionError extends RangeError {
+  override readonly name: string = 'CpuidOptionError';
+}
 
 /** Sizes and offsets of XSAVE components in the standard format (SDM vol. 1, 13.4). */
 const components: Readonly<Record<number, { size: number; offset: number; feature: string }>> = {
   2: { size: 256, offset: 576, feature: 'avx' },
   9: { size: 8, offset: 2688, feature: 'pku' },
 };
+
+/** Bits of leaf 1 EDX that AMD shows in leaf 80000001h, too (APM vol. 3, appendix E). */
+const amdRepeated = 0x0183f3ff;
 
 /**
  * The leaves of one processor model. A bit is set only if its feature is among the model's: everyone else asks `has`, never a raw leaf.
@@ -40,27 +55,37 @@ export class CpuidModel {
   readonly vendor: 'intel' | 'amd';
   readonly physicalBits: number;
   readonly linearBits: number;
-  private readonly features: ReadonlySet<string>;
+  /** What CPUID 1 answers in EAX, and EDX holds after RESET: family, model, stepping. */
+  readonly signature: number;
+  private readonly names: ReadonlySet<string>;
   private readonly brand: string;
-  private readonly signature: number;
   private readonly masks = new Map<number, number>();
 
-  /** @throws CpuidFeatureError for a feature that does not exist */
+  /** @throws CpuidFeatureError, CpuidOptionError */
   constructor(init: CpuidModelInit) {
     const { vendor = 'intel', family = 6, model = 0x9e, stepping = 10 } = init;
+    const { physicalBits = 40, brand = 'nest86 x86-64 processor' } = init;
+    this.names = new Set(init.features);
+    const linearBits = init.linearBits ?? (this.names.has('la57') ? 57 : 48);
+    check('vendor', vendor, vendor === 'intel' || vendor === 'amd', 'intel or amd');
+    check('physicalBits', physicalBits, isWhole(physicalBits, 32, 52), '32 to 52');
+    check('linearBits', linearBits, linearBits === 48 || linearBits === 57, '48 or 57');
+    check('brand', brand, /^[\x20-\x7e]{0,47}$/.test(brand), 'up to 47 printable characters of ASCII');
+    check('family', family, isWhole(family, 0, 270), '0 to 270');
+    check('model', model, isWhole(model, 0, 255), '0 to 255');
+    check('stepping', stepping, isWhole(stepping, 0, 15), '0 to 15');
     this.vendor = vendor;
-    this.physicalBits = init.physicalBits ?? 40;
-    this.linearBits = init.linearBits ?? 48;
-    this.brand = (init.brand ?? 'nest86 x86-64 processor').slice(0, 47);
-    this.features = new Set(init.features);
+    this.physicalBits = physicalBits;
+    this.linearBits = linearBits;
+    this.brand = brand;
     const extendedFamily = family > 15 ? family - 15 : 0;
     this.signature =
-      (stepping & 15) |
+      stepping |
       ((model & 15) << 4) |
       (Math.min(family, 15) << 8) |
       ((model >> 4) << 16) |
       (extendedFamily << 20);
-    for (const name of this.features) {
+    for (const name of this.names) {
       const place = featureBits.get(name);
       if (place === undefined)
         throw new CpuidFeatureError(`feature "${name}": allowed are ${[...featureBits.keys()].join(', ')}`);
@@ -69,8 +94,14 @@ export class CpuidModel {
     }
   }
 
+  /** Whether the model has a feature, by its name. */
   has(feature: string): boolean {
-    return this.features.has(feature);
+    return this.names.has(feature);
+  }
+
+  /** Names of its features, in the order they were given. */
+  get features(): Iterable<string> {
+    return this.names;
   }
 
   /** XCR0 bits that may be set. */
@@ -82,7 +113,7 @@ export class CpuidModel {
     return mask;
   }
 
-  /** Answers EAX EBX ECX EDX in `out`. */
+  /** Executes CPUID with EAX = `leaf`, ECX = `subleaf`: EAX EBX ECX EDX are in `out` then. */
   read(leaf: number, subleaf: number, dynamic: DynamicBits, out: Int32Array): void {
     out.fill(0);
     const index = leaf >>> 0;
@@ -122,7 +153,10 @@ export class CpuidModel {
         }
         break;
       case 0x80000001:
-        if (this.vendor === 'amd') out[Register.eax] = this.signature;
+        if (this.vendor === 'amd') {
+          out[Register.eax] = this.signature;
+          out[Register.edx] |= (this.masks.get(keyOf(1, 0, Register.edx)) ?? 0) & amdRepeated;
+        }
         break;
       case 0x80000008:
         out[Register.eax] = this.physicalBits | (this.linearBits << 8);
@@ -173,6 +207,14 @@ export class CpuidModel {
       out[Register.ebx] = component.offset;
     }
   }
+}
+
+function isWhole(value: number, minimum: number, maximum: number): boolean {
+  return Number.isInteger(value) && value >= minimum && value <= maximum;
+}
+
+function check(name: string, value: unknown, isRight: boolean, allowed: string): void {
+  if (!isRight) throw new CpuidOptionError(`${name} ${value}: ${allowed} is allowed`);
 }
 
 function keyOf(leaf: number, subleaf: number, register: number): number {

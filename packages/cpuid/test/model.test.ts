@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CpuidModel, type DynamicBits, featureBits } from '../src/index.ts';
+import { CpuidModel, CpuidOptionError, type DynamicBits, featureBits } from '../src/index.ts';
 
 const off: DynamicBits = { osxsave: false, ospke: false, apicId: 3, xcr0: 1 };
 
@@ -26,6 +26,39 @@ describe('CPUID model', () => {
 
   test('a feature that does not exist is named, with what is allowed', () => {
     expect(() => new CpuidModel({ features: ['sse9'] })).toThrow('feature "sse9": allowed are fpu, vme');
+  });
+
+  test.each([
+    [{ physicalBits: 31 }, 'physicalBits 31: 32 to 52 is allowed'],
+    [{ linearBits: 52 }, 'linearBits 52: 48 or 57 is allowed'],
+    [{ vendor: 'via' as 'amd' }, 'vendor via: intel or amd is allowed'],
+    [{ brand: 'é' }, 'brand é: up to 47 printable characters of ASCII is allowed'],
+    [{ family: 271 }, 'family 271: 0 to 270 is allowed'],
+    [{ model: -1 }, 'model -1: 0 to 255 is allowed'],
+    [{ stepping: 1.5 }, 'stepping 1.5: 0 to 15 is allowed'],
+  ])('%j is refused', (init, message) => {
+    expect(() => new CpuidModel({ features: [], ...init })).toThrow(message);
+    expect(() => new CpuidModel({ features: [], ...init })).toThrow(CpuidOptionError);
+  });
+
+  test('family, model and stepping are in the signature as software reads them', () => {
+    // Skylake: 6, 9Eh, 10. Zen 4: 25, 61h, 2.
+    expect(new CpuidModel({ features: [] }).signature).toBe(0x906ea);
+    const zen4 = new CpuidModel({ features: [], vendor: 'amd', family: 25, model: 0x61, stepping: 2 });
+    expect(zen4.signature).toBe(0xa60f12);
+    expect(leaf(zen4, 1)[0]).toBe(0xa60f12);
+    expect(leaf(zen4, 0x80000001)[0]).toBe(0xa60f12);
+  });
+
+  test('AMD repeats bits of leaf 1 in leaf 80000001h', () => {
+    const features = ['fpu', 'sep', 'cmov', 'fxsr', 'sse', 'syscall'];
+    expect(leaf(new CpuidModel({ features, vendor: 'amd' }), 0x80000001)[3]).toBe(0x01008801);
+    expect(leaf(new CpuidModel({ features }), 0x80000001)[3]).toBe(0x800);
+  });
+
+  test('57-bit addresses come with la57', () => {
+    expect(leaf(new CpuidModel({ features: ['la57'] }), 0x80000008)[0]).toBe(0x3928);
+    expect(leaf(new CpuidModel({ features: [] }), 0x80000008)[0]).toBe(0x3028);
   });
 
   test('vendor strings', () => {

@@ -1,14 +1,15 @@
 import {
   type CpuidSource,
-  capabilitiesOf,
   Engine,
-  type EngineOptions,
+  type IoPorts,
   Processor,
+  type RunEnd,
   resetState,
   Segment,
+  seededRandom,
   setSegmentCache,
 } from '@nest86/cpu';
-import { CpuidModel } from '@nest86/cpuid';
+import type { CpuidModel } from '@nest86/cpuid';
 import { type ByteSink, PortMap, Uart16550 } from '@nest86/devices';
 import {
   Access,
@@ -21,32 +22,42 @@ import {
   type TlbName,
   Translation,
 } from '@nest86/mmu';
+import { defaultModel } from './default-model.ts';
 import { ImageError } from './load/elf.ts';
 import { type BootImage, bootInformation } from './load/multiboot.ts';
 
 export interface BareMachineOptions {
-  /** Bytes of RAM from address 0, a multiple of 64 KiB. */
+  /** Bytes of RAM from address 0: a multiple of 64 KiB, 1 MiB to 3,584 MiB. */
   readonly memory: number;
   /** Where the serial port's bytes go. */
   readonly output: ByteSink;
-  /** Default: all that works. */
+  /** Which instructions and registers there are. Default: {@link defaultModel}. */
   readonly cpuid?: CpuidModel;
-  readonly accel?: EngineOptions['accel'];
-  /** A backend by name, or the user's own. */
+  /** `jit` compiles what is hot, `interp` nothing. Default `jit`. */
+  readonly accel?: 'jit' | 'interp';
+  /** A backend by name, or the user's own. Default `set-associative`. */
   readonly tlb?: TlbName | TlbBackend;
+  /** Of RDRAND and RDSEED, any whole number but 0. Default 1. */
   readonly seed?: number;
+  /** Keeps what `profileText` and `regionText` tell; costs a few per cent. Default false. */
+  readonly observes?: boolean;
 }
 
-/** x86-64-v3, as far as instructions and registers are there. */
-function defaultModel(): CpuidModel {
-  return new CpuidModel({ features: defaultFeatures.split(' ') });
+/** @internal What stands between the processor and where its inputs come from. */
+export interface MachineTaps {
+  io(ports: IoPorts): IoPorts;
+  random(source: () => number): () => number;
 }
 
-const defaultFeatures =
-  'fpu vme de pse tsc msr pae cx8 sep pge cmov pat pse36 clflush mmx fxsr sse sse2 ' +
-  'sse3 pclmulqdq ssse3 fma cx16 pcid sse4.1 sse4.2 movbe popcnt aes xsave avx f16c rdrand hypervisor ' +
-  'fsgsbase bmi1 avx2 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb sha-ni umip pku gfni vaes vpclmulqdq rdpid ' +
-  'xsaveopt xsavec xgetbv1 xsaves syscall nx pdpe1gb rdtscp lm lahf-lm abm 3dnowprefetch';
+/** An option of a machine that is wrong; the message says what is allowed. */
+export class MachineOptionError extends RangeError {
+  override readonly name: string = 'MachineOptionError';
+}
+
+const cr4Osxsave = 0x4_0000;
+const cr4Pke = 0x40_0000;
+/** Beyond it, RAM does not fit the engine's memory beside its tables. */
+const mostMemory = 3584 * 2 ** 20;
 
 /** Why a run ended. */
 export type MachineEnd =
@@ -69,17 +80,44 @@ export class BareMachine {
   readonly ports: PortMap = new PortMap();
   readonly uart: Uart16550;
   private readonly memorySize: number;
+  private readonly signature: number;
   private readonly out: Translation = new Translation();
   private exitCode = -1;
 
-  constructor(options: BareMachineOptions) {
-    const { memory, cpuid = defaultModel(), tlb = 'set-associative', accel = 'jit' } = options;
+  /** @param taps internal */
+  constructor(options: BareMachineOptions, taps?: MachineTaps) {
+    const { memory, cpuid = defaultModel(), tlb = 'set-associative', accel = 'jit', seed = 1 } = options;
+    if (memory % 65536 !== 0 || !(memory >= 1 << 20 && memory <= mostMemory))
+      throw new MachineOptionError(`memory ${memory}: multiples of 65536 from 1 MiB to 3584 MiB are allowed`);
+    if (!Number.isInteger(seed) || (seed | 0) === 0)
+      throw new MachineOptionError(`seed ${seed}: a whole number other than 0 is allowed`);
     this.memorySize = memory;
-    this.engine = new Engine({ ramSize: memory, accel, vendor: cpuid.vendor });
+    this.signature = cpuid.signature;
+    const leaves: CpuidSource = {
+      read: (leaf, subleaf, out) =>
+        cpuid.read(
+          leaf,
+          subleaf,
+          {
+            osxsave: (this.context.cr4 & cr4Osxsave) !== 0,
+            ospke: (this.context.cr4 & cr4Pke) !== 0,
+            apicId: 0,
+            xcr0: this.processor?.state.low('xcr0') ?? 1,
+          },
+          out,
+        ),
+    };
+    const { observes = false } = options;
+    this.engine = new Engine({ ramSize: memory, accel, vendor: cpuid.vendor, cpuid: leaves, observes });
     this.physical = this.engine.physical;
     this.physical.addRegion({ kind: 'ram', start: 0, size: memory, backing: 0, name: 'RAM' });
-    const backend = typeof tlb === 'string' ? createTlb(tlb) : tlb;
-    const model = new PagingModel({ physicalBits: cpuid.physicalBits });
+    const model = new PagingModel({
+      vendor: cpuid.vendor,
+      physicalBits: cpuid.physicalBits,
+      pages1G: cpuid.has('pdpe1gb'),
+      pse36: cpuid.has('pse36'),
+    });
+    const backend = typeof tlb === 'string' ? createTlb(tlb, { vendor: cpuid.vendor }) : tlb;
     this.mmu = new Mmu({ memory: this.physical, tlb: backend, model });
     this.uart = new Uart16550({ output: options.output, interrupt: { set: () => {} } });
     this.ports.add(0x3f8, 8, {
@@ -93,54 +131,34 @@ export class BareMachine {
         this.processor.stop();
       },
     });
-    let random = (options.seed ?? 1) | 0 || 1;
-    const leaves: CpuidSource = {
-      read: (leaf, subleaf, out) =>
-        cpuid.read(
-          leaf,
-          subleaf,
-          {
-            osxsave: (this.context.cr4 & 0x40000) !== 0,
-            ospke: (this.context.cr4 & 0x400000) !== 0,
-            apicId: 0,
-            xcr0: this.processor?.state.low('xcr0') ?? 1,
-          },
-          out,
-        ),
-    };
     this.processor = new Processor(this.engine, 0, {
       mmu: this.mmu,
       context: this.context,
-      io: this.ports,
+      io: taps?.io(this.ports) ?? this.ports,
       cpuid: leaves,
-      capabilities: capabilitiesOf(leaves),
-      msrs: { read: () => false, write: () => false },
-      time: {
-        // One tick for each retired instruction.
-        tsc: (out) => {
-          const { retired } = this.processor;
-          out[0] = retired | 0;
-          out[1] = Math.floor(retired / 2 ** 32);
-        },
-        writeTsc: () => {},
-      },
-      interrupts: { isPending: false, acknowledge: () => 0 },
-      random: () => {
-        random ^= random << 13;
-        random ^= random >>> 17;
-        random ^= random << 5;
-        return random;
-      },
+      random: taps?.random(seededRandom(seed)) ?? seededRandom(seed),
     });
     this.reset();
   }
 
+  /** As after RESET: real mode, at FFFF_FFF0h. RAM and ports stay as they are. */
   reset(): void {
-    resetState(this.processor.state, this.context, 0x906ea);
+    resetState(this.processor.state, this.context, this.signature);
     this.mmu.tlb.reset();
     this.mmu.enter(this.context);
     this.processor.stateChanged();
     this.exitCode = -1;
+  }
+
+  /** Lets the processor go on in real mode, at a linear address below 64 KiB; as after {@link reset} otherwise. */
+  startReal(address: number): void {
+    if (!Number.isInteger(address) || address < 0 || address > 0xffff)
+      throw new MachineOptionError(`address ${address}: 0 to 65535 is allowed`);
+    this.reset();
+    const { state } = this.processor;
+    setSegmentCache(state, Segment.cs, { selector: 0, base: 0, limit: 0xffff, attributes: 0x93 });
+    state.setPair('rip', address, 0);
+    this.processor.stateChanged();
   }
 
   /** Loads a multiboot or PVH image and puts the processor at its entry. @throws ImageError if it does not fit the RAM */
@@ -181,9 +199,22 @@ export class BareMachine {
     return Uint8Array.from(bytes);
   }
 
-  /** Runs up to a number of instructions. */
+  /** One instruction, or the delivery of one event. */
+  step(): MachineEnd {
+    return this.endOf(this.processor.step());
+  }
+
+  /** @internal Whether the guest has written to the exit port. */
+  get hasExited(): boolean {
+    return this.exitCode >= 0;
+  }
+
+  /** Runs up to a number of instructions. What a guest does never throws. */
   run(count: number): MachineEnd {
-    const end = this.processor.run(count);
+    return this.endOf(this.processor.run(count));
+  }
+
+  private endOf(end: RunEnd): MachineEnd {
     if (this.exitCode >= 0) return { reason: 'exit', exitCode: this.exitCode };
     if (end === 'problem') return { reason: 'problem', problem: this.processor.problem };
     if (end === 'limit') return { reason: 'limit' };

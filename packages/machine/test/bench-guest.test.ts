@@ -19,7 +19,7 @@ function runKernel(name: string, accel: 'interp' | 'jit'): string {
   const machine = new BareMachine({ memory: 256 << 20, output, accel });
   machine.load(readBootImage(bench), `only=${name} scale=0`);
   const end = machine.run(200_000_000);
-  expect(machine.engine.regions.failures).toEqual([]);
+  expect(machine.engine.statistics.failures).toEqual([]);
   return `${text}${JSON.stringify(end)}`;
 }
 

@@ -1,5 +1,6 @@
 #include "machine.h"
 
+#include "access.h"
 #include "paging.h"
 
 extern uint64_t gdt[];
@@ -51,6 +52,12 @@ void machine_init(void) {
 
 void gate_put(int vector, uint64_t offset, uint16_t selector, uint8_t type, uint8_t ist) {
   gates[vector] = (struct gate64){(uint16_t)offset, selector, ist, type, (uint16_t)(offset >> 16), (uint32_t)(offset >> 32), 0};
+}
+
+void map_user_code(void) {
+  uint64_t linear = FREE_LINEAR_ADDRESS + 0x7000000000;
+  *page_entry(linear) = (uint64_t)access_user_page | PAGE_P | PAGE_U;
+  access_init(linear);
 }
 
 void identity_for_users(void) {

@@ -39,22 +39,10 @@ extern exception_handler *machine_hook;
 
 void gate_put(int vector, uint64_t offset, uint16_t selector, uint8_t type, uint8_t ist);
 
+/** Maps what access() runs in ring 3, far from everything else. */
+void map_user_code(void);
+
 /** Ring 3 may use all pages of the identity map. */
 void identity_for_users(void);
-
-static inline uint64_t read_cr0(void) {
-  uint64_t value;
-  __asm__ volatile("movq %%cr0, %0" : "=r"(value) : : "memory");
-  return value;
-}
-
-static inline void write_cr0(uint64_t value) { __asm__ volatile("movq %0, %%cr0" : : "r"(value) : "memory"); }
-
-#define CR0_MP 2ul
-#define CR0_EM 4ul
-#define CR0_TS 8ul
-#define CR0_NE 0x20ul
-#define CR0_WP 0x10000ul
-#define CR0_AM 0x40000ul
 
 #endif

@@ -53,20 +53,6 @@ void gate_put(int vector, uint32_t offset, uint16_t selector, uint8_t type);
 /** The gate as it was at the start: the stub, KERNEL_CS, an interrupt gate of DPL 0. */
 void gate_reset(int vector);
 
-static inline uint32_t read_control0(void) {
-  uint32_t value;
-  __asm__ volatile("movl %%cr0, %0" : "=r"(value) : : "memory");
-  return value;
-}
-static inline void write_control0(uint32_t value) { __asm__ volatile("movl %0, %%cr0" : : "r"(value) : "memory"); }
-static inline void write_control3(uint32_t value) { __asm__ volatile("movl %0, %%cr3" : : "r"(value) : "memory"); }
-static inline uint32_t read_control4(void) {
-  uint32_t value;
-  __asm__ volatile("movl %%cr4, %0" : "=r"(value) : : "memory");
-  return value;
-}
-static inline void write_control4(uint32_t value) { __asm__ volatile("movl %0, %%cr4" : : "r"(value) : "memory"); }
-
 /** The guest program. */
 void guest_main(void);
 

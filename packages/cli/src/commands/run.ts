@@ -1,9 +1,32 @@
-import { BareMachine, ImageError, type MachineEnd, readBootImage } from '@nest86/machine';
+import {
+  BareMachine,
+  type BareMachineOptions,
+  CpuidFeatureError,
+  type CpuidModel,
+  defaultFeatures,
+  defaultModel,
+  EngineOptionError,
+  ImageError,
+  LockstepMachine,
+  type MachineEnd,
+  profileText,
+  readBootImage,
+  regionText,
+} from '@nest86/machine';
 import { type Command, defineCommand } from '../command.ts';
 import { Complaint, ExitCode, UsageError } from '../errors.ts';
-import type { ByteSource, Io } from '../io.ts';
+import type { Io } from '../io.ts';
+import { keyValues } from '../options/key-values.ts';
 import { flag, optional, type Values, withDefault } from '../options/schema.ts';
-import { byteCount, choice, integer, text } from '../options/values.ts';
+import {
+  address,
+  byteCount,
+  choice,
+  integer,
+  text,
+  ValueError,
+  type ValueParser,
+} from '../options/values.ts';
 import { Console } from '../run/console.ts';
 import { describeProcessor } from '../run/describe-processor.ts';
 import { statisticsText } from '../run/statistics.ts';
@@ -12,8 +35,31 @@ const guest = 'Guest';
 const engine = 'Engine';
 const ending = 'Ending';
 
-/** Longest RAM that fits the engine's memory beside its own tables. */
+/** Most RAM that fits the engine's memory beside its own tables. */
 const memoryLimit = 3584 * 2 ** 20;
+
+const modelAndFeatures = keyValues({ head: 'MODEL', keys: {}, features: true });
+
+/** `default,+feature,-feature` */
+const cpuModel: ValueParser<CpuidModel> = (text) => {
+  const { head, features } = modelAndFeatures(text);
+  if (head !== 'default') throw new ValueError(`there is no model "${head}"; default is allowed`);
+  try {
+    return defaultModel(features);
+  } catch (error) {
+    throw error instanceof CpuidFeatureError ? new ValueError(error.message) : error;
+  }
+};
+
+/** An address, or the region that ran most. */
+const regionChoice: ValueParser<bigint | 'hot'> = (text) => {
+  if (text === 'hot') return text;
+  try {
+    return address(text);
+  } catch {
+    throw new ValueError('hot, or an address such as 0x100040, is allowed');
+  }
+};
 
 const options = {
   kernel: optional(text('a file name'), 'FILE', {
@@ -28,11 +74,20 @@ const options = {
     group: guest,
     help: 'RAM, such as 64M or 1G. Default: 256M.',
   }),
-  seed: withDefault(1, integer(0), 'N', { group: guest, help: 'Seed of RDRAND. Default: 1.' }),
-  accel: withDefault<'jit' | 'interp'>('jit', choice({ jit: 'jit', interp: 'interp' }), 'NAME', {
-    group: engine,
-    help: 'jit compiles what is hot, interp nothing. Default: jit.',
+  cpu: optional(cpuModel, 'MODEL', {
+    group: guest,
+    help: 'Processor, with features added or taken away: default,+movdiri,-avx2. Default: default.',
   }),
+  seed: withDefault(1, integer(1, 0xffff_ffff), 'N', { group: guest, help: 'Seed of RDRAND. Default: 1.' }),
+  accel: withDefault<'jit' | 'interp' | 'lockstep'>(
+    'jit',
+    choice({ jit: 'jit', interp: 'interp', lockstep: 'lockstep' }),
+    'NAME',
+    {
+      group: engine,
+      help: 'jit compiles what is hot, interp nothing, lockstep does both and stops where they differ. Default: jit.',
+    },
+  ),
   tlb: withDefault<'set-associative' | 'exact' | 'chaos' | 'none'>(
     'set-associative',
     choice({ 'set-associative': 'set-associative', exact: 'exact', chaos: 'chaos', none: 'none' }),
@@ -40,24 +95,48 @@ const options = {
     { group: engine, help: 'TLB: set-associative, exact, chaos or none. Default: set-associative.' },
   ),
   stats: flag({ group: engine, help: 'Print statistics at the end.' }),
+  profile: flag({
+    group: engine,
+    help: 'Print which code the guest ran most, at the end. Costs a few per cent.',
+  }),
+  'dump-region': optional(regionChoice, 'ADDRESS', {
+    group: engine,
+    help: 'Print guest code beside the WebAssembly it became, at the end: of the region that holds this linear address, or "hot".',
+  }),
   expect: optional(text('a text'), 'TEXT', {
     group: ending,
     help: 'Exit 0 as soon as this text has appeared on the console; 1 if the run ends without it.',
   }),
-  timeout: optional(integer(1), 'SECONDS', { group: ending, help: 'Give up after so many seconds: exit 1.' }),
+  timeout: optional(integer(1, 1_000_000), 'SECONDS', {
+    group: ending,
+    help: 'Give up after so many seconds: exit 1.',
+  }),
 };
 
 const notes = `
 The serial port at 3F8h is this terminal. A write of N to port F4h ends the run with exit code 2 × N + 1.
 
 Examples:
-  nest86 run --kernel bench.elf --append only=sieve   one kernel of the benchmark guest
-  nest86 run --kernel test.elf --expect PASS          for scripts
+  nest86 run --kernel bench.elf --append only=sieve     one kernel of the benchmark guest
+  nest86 run --kernel test.elf --expect PASS            for scripts
+  nest86 run --kernel test.elf --cpu default,-avx       on a processor without AVX
+
+Features of the default processor:
+${wrapped(defaultFeatures, 100)}
 
 Exit codes: the guest's, by port F4h; 0 if it halted or what --expect names appeared; 1 at the timeout; 2 for wrong
 options; 3 if it shut down (triple fault) or needs something that is not there: then the processor's state is printed.`;
 
 export const runCommand: Command = defineCommand({ usage: ['--kernel FILE [OPTIONS]'], notes, options, run });
+
+/** Lines of a profile. */
+const profileLines = 40;
+
+function noRegion(wanted: bigint | 'hot'): string {
+  return wanted === 'hot'
+    ? 'no region was compiled\n'
+    : `no region that was compiled holds ${wanted.toString(16)}\n`;
+}
 
 /** Instructions between looks at the clock. */
 const slice = 20_000_000;
@@ -68,10 +147,19 @@ async function run(values: Values<typeof options>, positionals: readonly string[
   if (kernel === undefined) throw new UsageError('--kernel FILE is missing');
   if (memory % 65536 !== 0 || memory < 2 << 20 || memory > memoryLimit)
     throw new UsageError(`--memory ${memory}: multiples of 64K from 2M to 3584M are allowed`);
-  const file = readAll(await io.openFile(kernel));
+  const file = await readImage(kernel, memory, io);
   const output = new Console(io.stdout, expect);
-  const { accel, tlb, seed } = values;
-  const machine = new BareMachine({ memory, output, accel, tlb, seed });
+  const { accel, tlb, seed, cpu } = values;
+  const machine = newMachine(accel, {
+    memory,
+    output,
+    tlb,
+    seed,
+    observes: values.profile || values['dump-region'] !== undefined,
+    ...(cpu === undefined ? {} : { cpuid: cpu }),
+  });
+  const region = values['dump-region'];
+  const shown = machine instanceof LockstepMachine ? machine.candidate : machine;
   try {
     machine.load(readBootImage(file), append);
   } catch (error) {
@@ -86,12 +174,15 @@ async function run(values: Values<typeof options>, positionals: readonly string[
     await output.flush();
     isLate = timeout !== undefined && io.now() - started > timeout * 1000;
   } while (end.reason === 'limit' && !output.hasSeen && !isLate);
-  if (values.stats) await io.stderr.write(statisticsText(machine, (io.now() - started) / 1000));
+  if (values.stats) await io.stderr.write(statisticsText(shown, (io.now() - started) / 1000));
+  if (values.profile) await io.stderr.write(`\n${profileText(shown.engine, profileLines)}`);
+  if (region !== undefined)
+    await io.stderr.write(`\n${regionText(shown.engine, region) ?? noRegion(region)}`);
   if (output.hasSeen) return ExitCode.ok;
   if (end.reason === 'exit' && expect === undefined) return end.exitCode;
   if (end.reason === 'shutdown' || end.reason === 'problem') {
     const why = end.reason === 'problem' ? end.problem : 'the guest shut down (triple fault)';
-    await io.stderr.write(`nest86: ${why}\n${describeProcessor(machine)}`);
+    await io.stderr.write(`nest86: ${why}\n${describeProcessor(shown)}`);
     return ExitCode.guest;
   }
   if (expect !== undefined) await io.stderr.write(`nest86: "${expect}" did not appear\n`);
@@ -99,9 +190,36 @@ async function run(values: Values<typeof options>, positionals: readonly string[
   return expect !== undefined || isLate ? ExitCode.failed : ExitCode.ok;
 }
 
-function readAll(source: ByteSource): Uint8Array {
-  const bytes = new Uint8Array(source.size);
-  source.read(bytes, 0);
-  source.close();
-  return bytes;
+function newMachine(
+  accel: 'jit' | 'interp' | 'lockstep',
+  options: BareMachineOptions,
+): BareMachine | LockstepMachine {
+  try {
+    return accel === 'lockstep' ? new LockstepMachine(options) : new BareMachine({ ...options, accel });
+  } catch (error) {
+    throw error instanceof EngineOptionError ? new Complaint(error.message) : error;
+  }
+}
+
+async function readImage(path: string, memory: number, io: Io): Promise<Uint8Array> {
+  const source = await io.openFile(path);
+  try {
+    if (source.size > memory)
+      throw new Complaint(`${path}: ${source.size} bytes do not fit the guest's ${memory} (--memory)`);
+    const bytes = new Uint8Array(source.size);
+    return bytes.subarray(0, source.read(bytes, 0));
+  } finally {
+    source.close();
+  }
+}
+
+/** Words in lines of up to so many letters. */
+function wrapped(words: readonly string[], width: number): string {
+  const lines = [''];
+  for (const word of words) {
+    const line = lines[lines.length - 1];
+    if (line.length + word.length + 1 > width) lines.push(`  ${word}`);
+    else lines[lines.length - 1] = line === '' ? `  ${word}` : `${line} ${word}`;
+  }
+  return lines.join('\n');
 }

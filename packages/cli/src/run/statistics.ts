@@ -1,21 +1,19 @@
 import { type BareMachine, stateHash } from '@nest86/machine';
 
-const exitNames = ['budget', 'link', 'fault', 'jump', 'stale', 'service', 'hot'];
-
 /** What a run cost, as `--stats` prints it. */
 export function statisticsText(machine: BareMachine, seconds: number): string {
-  const { processor, engine } = machine;
-  const { retired } = processor;
-  const exits = exitNames.map((name, i) => `${name} ${processor.exits[i]}`).join(', ');
-  const failed = engine.regions.failures.length;
-  const failures = failed === 0 ? '' : `, ${failed} could not be compiled: ${engine.regions.failures[0]}`;
+  const { translated, invalidated, flushes, regions, regionBytes, failures } = machine.engine.statistics;
+  const { retired, slowAccesses, tlbFills, exits } = machine.processor.statistics;
+  const failed = failures.length === 0 ? '' : `, ${failures.length} could not be compiled: ${failures[0]}`;
+  const exitText = Object.entries(exits).map(([name, count]) => `${name} ${count}`);
+  const fills = tlbFills.map((count, bank) => `${bank}: ${count}`).filter((_, bank) => tlbFills[bank] > 0);
   return `
 instructions  ${retired}
 MIPS          ${(retired / seconds / 1e6).toFixed(1)} (${seconds.toFixed(2)} s)
-blocks        ${engine.code.translated} translated, ${engine.code.invalidations} invalidated, ${engine.code.flushes} flushes
-regions       ${engine.regions.compiled} (${(engine.regions.compiledBytes / 1024).toFixed(0)} KiB of WebAssembly)${failures}
-slow accesses ${processor.memory.slowAccesses}
-state         ${stateHash(processor)}
-exits         ${exits}
+blocks        ${translated} translated, ${invalidated} invalidated, ${flushes} flushes
+regions       ${regions} (${(regionBytes / 1024).toFixed(0)} KiB of WebAssembly)${failed}
+fast TLB      ${slowAccesses} accesses missed; pages entered by bank: ${fills.length === 0 ? 'none' : fills.join(', ')}
+state         ${stateHash(machine.processor)}
+exits         ${exitText.join(', ')}
 `;
 }

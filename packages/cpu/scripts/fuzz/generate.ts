@@ -1,4 +1,6 @@
+import { hostVendor } from '../../test/harness/host-processor.ts';
 import { type HostState, stateAt, stateBytes, stateOf } from '../../test/harness/host-state.ts';
+import { isApproximate } from '../../test/harness/last-place.ts';
 import { pick, type Random, randomNumbers } from '../../test/harness/random.ts';
 import {
   aliasAddress,
@@ -184,8 +186,8 @@ class Generator {
     const list =
       choice < this.vectors ? pool.vector : choice < this.vectors + this.x87 ? pool.x87 : pool.integer;
     const piece = pick(random, list.length === 0 ? pool.integer : list);
-    // The last bit of these is the processor's own.
-    if (isHost && /^F(2XM1|YL2X|YL2XP1|SIN|COS|SINCOS|PTAN|PATAN)$/.test(piece.mnemonic)) return;
+    // The last bits of these are the processor's own.
+    if (isHost && isApproximate(piece.mnemonic, hostVendor())) return;
     // Without a stack pointer nothing goes far.
     if (piece.touchesStack && (isHost || random() % 8 !== 0)) return;
     if (random() % 256 < this.prepared)

@@ -1,5 +1,6 @@
 import { stepText } from '../../src/engine/lockstep.ts';
 import { difference } from '../../test/harness/compare.ts';
+import { hasHost, hostVendor } from '../../test/harness/host-processor.ts';
 import {
   type HostCase,
   type Outcome,
@@ -7,26 +8,23 @@ import {
   stateOf,
   statusFlags,
 } from '../../test/harness/host-state.ts';
+import { saveUserState } from '../../test/harness/user-state.ts';
 import { pageSize, physicalOf } from './address-space.ts';
 import { generate } from './generate.ts';
-import { comparedMemory, exitAddress, type HostOutcome, hasHost, runOnHost } from './host.ts';
+import { comparedMemory, exitAddress, type HostOutcome, runOnHost } from './host.ts';
 import { FuzzMachine } from './machine.ts';
 import { minimize } from './minimize.ts';
 import { makePool, type PiecePool } from './pieces.ts';
 import { type Image, layOut, type Program } from './program.ts';
 import { type Finding, sessionSize } from './session.ts';
-import { saveUserState } from './user-state.ts';
 
 /** Programs that one start of the harness gets. */
 const batch = 50;
 const invalidOpcode = 6;
-let isAvailable: boolean | undefined;
 
 /** Whether a session compares with the host processor. */
 export function hostSeeds(number: number): boolean {
-  if (number % 4 !== 3) return false;
-  isAvailable ??= hasHost();
-  return isAvailable;
+  return number % 4 === 3 && hasHost();
 }
 
 /** Programs that end by themselves, interpreted, compiled and on the host processor. */
@@ -114,7 +112,7 @@ export class HostSession {
       state: after,
       ...ours,
     };
-    const one = { before: state, definedFlags: statusFlags } as HostCase;
+    const one = { vendor: hostVendor(), mnemonic: '', before: state, definedFlags: statusFlags } as HostCase;
     return difference(one, outcome, { ...host.outcome, ...theirs });
   }
 

@@ -37,13 +37,6 @@ export interface HostOutcome {
   readonly memory: Uint8Array;
 }
 
-/** Whether there is a host to compare with. */
-export function hasHost(): boolean {
-  return (
-    process.arch === 'x64' && process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0
-  );
-}
-
 /** Runs programs on the host processor; fewer answers than programs if one of them brought the harness down. */
 export function runOnHost(images: readonly Image[]): HostOutcome[] {
   const input = Buffer.alloc(images.length * programBytes);

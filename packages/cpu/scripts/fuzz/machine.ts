@@ -7,6 +7,8 @@ import { Exception } from '../../src/semantics/operation.ts';
 import { Segment } from '../../src/state/layout.ts';
 import { capabilitiesOf } from '../../src/system/capabilities.ts';
 import type { CpuidSource } from '../../src/system/unit.ts';
+import { hostVendor } from '../../test/harness/host-processor.ts';
+import { loadUserState } from '../../test/harness/user-state.ts';
 import {
   aliasAddress,
   codeAddress,
@@ -28,7 +30,6 @@ import {
   writeTables,
 } from './address-space.ts';
 import type { Image } from './program.ts';
-import { loadUserState } from './user-state.ts';
 
 export interface FuzzMachineOptions {
   readonly accel: 'interp' | 'jit';
@@ -71,15 +72,16 @@ export class FuzzMachine implements LockstepSide {
   constructor({ accel, heat, tlb, forgets = false, piece = 1e9 }: FuzzMachineOptions) {
     this.forgets = forgets;
     this.piece = forgets ? 1 : piece;
-    const engine = new Engine({ ramSize, vendor: 'amd', recordBytes: 2 << 20, accel, heat });
+    const vendor = hostVendor();
+    const engine = new Engine({ ramSize, vendor, recordBytes: 2 << 20, accel, heat });
     this.engine = engine;
     const { physical } = engine;
     physical.addRegion({ kind: 'ram', start: 0, size: ramSize, backing: 0 });
     this.memory = new Uint8Array(engine.memory.buffer, physical.base, ramSize);
     this.mmu = new Mmu({
       memory: physical,
-      tlb: createTlb(tlb, { vendor: 'amd' }),
-      model: new PagingModel({ vendor: 'amd' }),
+      tlb: createTlb(tlb, { vendor }),
+      model: new PagingModel({ vendor }),
     });
     // Every feature bit there is, and XCR0 components 0 to 2.
     const cpuid: CpuidSource = {

@@ -9,7 +9,8 @@ import {
 import { ControlFlow, controlFlow, flagsUndefined, isString } from '@nest86/decoder/info';
 import { definitions } from '../../src/semantics/definitions.ts';
 import { CaseGenerator } from '../../test/harness/cases.ts';
-import { hostDecoders } from '../../test/harness/encodings.ts';
+import { hostDecoder } from '../../test/harness/encodings.ts';
+import { hostVendor } from '../../test/harness/host-processor.ts';
 import { type HostCase, type HostState, scratchSize } from '../../test/harness/host-state.ts';
 import { pick, type Random, randomNumbers } from '../../test/harness/random.ts';
 
@@ -90,7 +91,7 @@ function pieceOf(code: Uint8Array, one: HostCase | undefined): Piece | undefined
   const instruction = new Instruction();
   const bytes = new Uint8Array(15);
   bytes.set(code);
-  if (decode(bytes, 0, hostDecoders[64], instruction) !== DecodeStatus.ok) return undefined;
+  if (decode(bytes, 0, hostDecoder(hostVendor(), 64), instruction) !== DecodeStatus.ok) return undefined;
   const { encoding, base, index, modrm } = instruction;
   if (controlFlow(encoding) !== ControlFlow.next) return undefined;
   const wanted = new Set<number>();

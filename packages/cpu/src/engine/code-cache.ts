@@ -1,5 +1,6 @@
 import type { PageWatch, PhysicalMemory } from '@nest86/mmu';
 import type { Handlers } from '../interpreter/handlers.ts';
+import type { Observation } from '../observation/observation.ts';
 import type { CodeMode } from '../records/code-mode.ts';
 import { Row, record, recordSize } from '../records/layout.ts';
 import { Translator, Written } from '../records/translate.ts';
@@ -7,7 +8,11 @@ import { Translator, Written } from '../records/translate.ts';
 /** Longest block, in instructions. */
 export const maximumBlock = 64;
 const pageSize = 4096;
+/** Bytes (SDM vol. 2A, 2.3.11). */
+const longestInstruction = 15;
 const heatNever = 0x7fffffff;
+/** Doublings of the heat of code that is rewritten again and again. */
+const mostPatience = 6;
 
 /** Translated code: the records from a header on. */
 export interface Block {
@@ -22,9 +27,19 @@ export interface Block {
   readonly page: number;
   readonly secondPage: number;
   readonly mode: CodeMode;
-  /** The region that begins or may be entered here. */
-  region: Region | undefined;
+  /** The regions that hold a copy of it. */
+  regions: readonly Region[];
+  /** Whether its header leads to one of them. */
+  isCompiled: boolean;
+  /** Runs after which it asks to be compiled. */
+  readonly heat: number;
+  /** How often it had run when it was hot or compiled first; before that 0. */
+  executions: number;
   isValid: boolean;
+  /** Byte address of the 64-bit count of its runs in regions; 0: nobody counts. */
+  readonly counter: number;
+  /** Another block whose start has the same hash. */
+  sameHash: Block | undefined;
 }
 
 /** Blocks that were compiled together. */
@@ -44,15 +59,22 @@ export const limitFault = 'limit fault';
 /** No records are left: everything was forgotten; ask again. */
 export const cacheFull = 'cache full';
 
+const noRegions: readonly Region[] = [];
+/** Chains of blocks by the hash of their starts. */
+const chains = 1 << 16;
+
 /** All translated code, by the host address of its bytes and its mode. */
 export class CodeCache {
-  /** By host page: the blocks that begin in it or reach into it. */
+  /** By number of the host page: the blocks that begin in it or reach into it. */
   private readonly pages = new Map<number, Block[]>();
-  private readonly byStart = new Map<number, Block>();
+  private readonly byStart: (Block | undefined)[] = new Array<Block | undefined>(chains).fill(undefined);
+  /** By number of the host page: how often compiled code in it was written to, up to `mostPatience`. */
+  private readonly rewritings = new Map<number, number>();
   private readonly watch: PageWatch;
   private readonly bytes: Uint8Array;
-  private readonly blockOfRecord: Int32Array;
-  private readonly blocks = new Map<number, Block>();
+  /** By record: its block's number; 0: the transient block's, or nobody's. */
+  private readonly numberOfRecord: Int32Array;
+  private readonly blocks: (Block | undefined)[] = [undefined];
   private readonly joint = new Uint8Array(32);
   private next: number;
   /** The last block that was made; it may run without being kept. */
@@ -62,6 +84,8 @@ export class CodeCache {
   invalidations = 0;
   translated = 0;
   flushes = 0;
+  /** Who counts runs of blocks; undefined: nobody. */
+  observation: Observation | undefined;
 
   /**
    * @param first byte range for records
@@ -79,30 +103,32 @@ export class CodeCache {
   ) {
     this.bytes = new Uint8Array(view.buffer);
     this.next = first;
-    this.blockOfRecord = new Int32Array((end - first) / recordSize);
+    this.numberOfRecord = new Int32Array((end - first) / recordSize);
     this.translator = new Translator(view, handlers);
     this.watch = physical.watch((page, offset, length) => this.written(page, offset, length));
   }
 
   /** The block whose bytes begin at a host address, if it is known. */
   find(host: number, mode: CodeMode): Block | undefined {
-    return this.byStart.get(keyOf(host, mode));
+    let block = this.byStart[hashOf(host, mode)];
+    while (block !== undefined && (block.page + block.start !== host || block.mode !== mode))
+      block = block.sameHash;
+    return block;
   }
 
   blockOf(rec: number): Block | undefined {
-    return this.blocks.get(this.blockOfRecord[(rec - this.first) / recordSize]);
+    return this.blocks[this.numberOfRecord[(rec - this.first) / recordSize]];
   }
 
   /** Whether a record begins a block, one that was not kept included. */
   isHeader(rec: number): boolean {
-    return this.blockOfRecord[(rec - this.first) / recordSize] === rec;
+    return (this.blockOf(rec) ?? this.transient)?.record === rec;
   }
 
   /** Instructions of the record's block from this record on, itself included. */
   remaining(rec: number): number {
-    const header = this.blockOfRecord[(rec - this.first) / recordSize];
-    const count = this.view.getInt32(header + record.immediate, true);
-    return count - ((rec - header) / recordSize - 1);
+    const block = this.blockOf(rec) ?? this.transient;
+    return block === undefined ? 1 : block.count - ((rec - block.record) / recordSize - 1);
   }
 
   /**
@@ -121,20 +147,27 @@ export class CodeCache {
     const { view, translator } = this;
     if (this.next + (maximumBlock + 4) * recordSize > this.end || this.handlers.isFull) {
       this.flush();
-      if (this.handlers.isFull) this.handlers.reset();
+      if (this.handlers.isFull) {
+        this.handlers.reset();
+        translator.forgetRows();
+      }
       return cacheFull;
     }
     const isKept = most >= maximumBlock;
     const header = this.next;
     const limit = Math.min(pageSize, offset + codeRoom);
-    const pageBytes = this.bytes.subarray(page, page + limit);
+    const { bytes } = this;
     let at = offset;
     let secondPage = -1;
     let rec = header + recordSize;
     let count = 0;
     let isOpen = true;
     while (isOpen && count < Math.min(most, maximumBlock) && at < limit) {
-      let written = translator.write(rec, pageBytes, at, at, mode);
+      // Only near the end need the decoder be kept from looking beyond it.
+      let written =
+        at + longestInstruction <= limit
+          ? translator.write(rec, bytes, page + at, at, mode)
+          : translator.write(rec, bytes.subarray(page, page + limit), at, at, mode);
       if (written === Written.truncated) {
         // Cut off by the page's end, or by the limit: only as a block of its own.
         if (count > 0) break;
@@ -166,11 +199,15 @@ export class CodeCache {
     view.setUint16(header + record.handler, Row.block, true);
     view.setUint16(header + record.position, offset, true);
     // What is not kept is not worth compiling.
-    view.setInt32(header + record.heat, isKept ? this.heat : heatNever, true);
+    const heat = isKept
+      ? Math.min(heatNever, this.heat * 2 ** (this.rewritings.get(page >>> 12) ?? 0))
+      : heatNever;
+    view.setInt32(header + record.heat, heat, true);
     view.setInt32(header + record.displacement, 0, true);
     view.setInt32(header + record.immediate, count, true);
-    const slot = (header - this.first) / recordSize;
-    this.blockOfRecord.fill(header, slot, slot + (rec - header) / recordSize);
+    const number = isKept ? this.blocks.length : 0;
+    const past = (rec - this.first) / recordSize;
+    for (let i = (header - this.first) / recordSize; i < past; i++) this.numberOfRecord[i] = number;
     this.handlers.build();
     const block: Block = {
       record: header,
@@ -180,16 +217,40 @@ export class CodeCache {
       page,
       secondPage,
       mode,
-      region: undefined,
+      regions: noRegions,
+      isCompiled: false,
+      heat,
+      executions: 0,
       isValid: true,
+      counter: isKept && this.observation !== undefined ? rec : 0,
+      sameHash: undefined,
     };
     this.transient = block;
     if (isKept) {
       this.translated++;
       this.next = rec;
+      if (block.counter !== 0) this.addCounter(block);
       this.keep(block);
     }
     return block;
+  }
+
+  /** Byte address of the guest's RAM. */
+  get base(): number {
+    return this.physical.base;
+  }
+
+  /** All blocks since the last flush, forgotten ones included. */
+  known(): readonly Block[] {
+    return this.blocks.slice(1) as Block[];
+  }
+
+  /** How often the block that begins at a record has run, as far as that was counted. */
+  executions(rec: number): number {
+    const block = this.blockOf(rec);
+    if (block?.record !== rec) return 0;
+    if (block.executions > 0) return block.executions;
+    return Math.max(0, block.heat - this.view.getInt32(rec + record.heat, true));
   }
 
   /** Room for one more record, as for an edge to another page; 0 if there is none. */
@@ -197,27 +258,61 @@ export class CodeCache {
     if (this.next + recordSize > this.end) return 0;
     const rec = this.next;
     this.next += recordSize;
-    this.blockOfRecord[(rec - this.first) / recordSize] = block.record;
+    // A block that was not kept lay there and has been run: it must not be made stale any more.
+    if (this.transient?.record === rec) this.transient = undefined;
+    this.numberOfRecord[(rec - this.first) / recordSize] =
+      this.numberOfRecord[(block.record - this.first) / recordSize];
     return rec;
   }
 
+  /** A record behind the block's that no code comes to. */
+  private addCounter(block: Block): void {
+    this.view.setBigUint64(block.counter, 0n, true);
+    this.next += recordSize;
+  }
+
   private keep(block: Block): void {
-    this.byStart.set(keyOf(block.page + block.start, block.mode), block);
-    this.blocks.set(block.record, block);
-    for (const page of [block.page, block.secondPage]) {
-      if (page < 0) continue;
-      const list = this.pages.get(page);
-      if (list === undefined) {
-        this.pages.set(page, [block]);
-        this.watch.add((page - this.physical.base) / pageSize);
-      } else list.push(block);
+    const { byStart } = this;
+    const hash = hashOf(block.page + block.start, block.mode);
+    block.sameHash = byStart[hash];
+    byStart[hash] = block;
+    this.blocks.push(block);
+    this.listIn(block.page, block);
+    if (block.secondPage >= 0) this.listIn(block.secondPage, block);
+  }
+
+  private listIn(page: number, block: Block): void {
+    const list = this.pages.get(page >>> 12);
+    if (list === undefined) {
+      this.pages.set(page >>> 12, [block]);
+      this.watch.add((page - this.physical.base) / pageSize);
+    } else list.push(block);
+  }
+
+  private unlist(page: number, block: Block): void {
+    const list = this.pages.get(page >>> 12);
+    if (list === undefined) return;
+    list.splice(list.indexOf(block), 1);
+    if (list.length > 0) return;
+    this.pages.delete(page >>> 12);
+    this.watch.delete((page - this.physical.base) / pageSize);
+  }
+
+  private forgetStart(block: Block): void {
+    const { byStart } = this;
+    const hash = hashOf(block.page + block.start, block.mode);
+    let before = byStart[hash];
+    if (before === block) byStart[hash] = block.sameHash;
+    else {
+      while (before !== undefined && before.sameHash !== block) before = before.sameHash;
+      if (before !== undefined) before.sameHash = block.sameHash;
     }
   }
 
   /** Bytes of a page with code were written. */
   private written(backingPage: number, offset: number, length: number): void {
     const page = this.physical.base + backingPage * pageSize;
-    const list = this.pages.get(page);
+    const list = this.pages.get(page >>> 12);
     if (list === undefined) return;
     for (const block of list.slice()) if (reaches(block, page, offset, length)) this.invalidate(block);
     const { transient } = this;
@@ -238,32 +333,42 @@ export class CodeCache {
     this.invalidations++;
     this.makeStale(block);
     const { view } = this;
-    this.byStart.delete(keyOf(block.page + block.start, block.mode));
-    for (const page of [block.page, block.secondPage]) {
-      const list = this.pages.get(page);
-      if (list === undefined) continue;
-      list.splice(list.indexOf(block), 1);
-      if (list.length > 0) continue;
-      this.pages.delete(page);
-      this.watch.delete((page - this.physical.base) / pageSize);
-    }
+    this.forgetStart(block);
+    this.unlist(block.page, block);
+    if (block.secondPage >= 0) this.unlist(block.secondPage, block);
     // A region is one piece: its other blocks are interpreted again.
-    for (const other of block.region?.blocks ?? []) {
-      if (other.isValid) {
-        view.setUint16(other.record + record.handler, Row.block, true);
-        view.setInt32(other.record + record.heat, this.heat, true);
+    if (block.regions.length > 0) this.noteRewriting(block.page);
+    for (const region of block.regions) {
+      this.handlers.removeRegion(region.slot);
+      for (const other of region.blocks) {
+        other.regions = other.regions.filter((candidate) => candidate !== region);
+        if (!other.isCompiled || view.getInt32(other.record + record.slot, true) !== region.slot) continue;
+        other.isCompiled = false;
+        if (other.isValid) {
+          view.setUint16(other.record + record.handler, Row.block, true);
+          view.setInt32(other.record + record.heat, other.heat, true);
+        }
+        this.observation?.decided(other);
       }
-      other.region = undefined;
     }
+  }
+
+  /** Compiled code of a page was written to: what comes there next must run more often before it is compiled. */
+  private noteRewriting(page: number): void {
+    this.rewritings.set(page >>> 12, Math.min(mostPatience, 1 + (this.rewritings.get(page >>> 12) ?? 0)));
   }
 
   /** Forgets everything. */
   flush(): void {
     this.flushes++;
-    for (const page of this.pages.keys()) this.watch.delete((page - this.physical.base) / pageSize);
+    this.observation?.beginFlush();
+    for (const number of this.pages.keys())
+      this.watch.delete((number * pageSize - this.physical.base) / pageSize);
     this.pages.clear();
-    this.byStart.clear();
-    this.blocks.clear();
+    this.byStart.fill(undefined);
+    this.rewritings.clear();
+    this.blocks.length = 1;
+    this.numberOfRecord.fill(0);
     this.transient = undefined;
     this.next = this.first;
     this.handlers.removeRegions();
@@ -271,9 +376,8 @@ export class CodeCache {
   }
 }
 
-/** Modes are few; host addresses below 2^32. */
-function keyOf(host: number, mode: CodeMode): number {
-  return host * 1024 + mode.id;
+function hashOf(host: number, mode: CodeMode): number {
+  return Math.imul(host ^ (mode.id << 5), 0x9e3779b1) >>> 16;
 }
 
 /** Whether bytes of a page are among those of a block. */

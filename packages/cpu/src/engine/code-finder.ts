@@ -1,9 +1,12 @@
 import { DecodeStatus, decode, type Instruction } from '@nest86/decoder';
 import { Access, Fast, Fault, type Mmu, type PagingContext, Translation } from '@nest86/mmu';
 import type { FastBanks } from '../memory/fast-banks.ts';
+import type { SecondStageFaults } from '../memory/processor-memory.ts';
 import type { CodeMode } from '../records/code-mode.ts';
+import { Row, record } from '../records/layout.ts';
 import { Exception } from '../semantics/operation.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
+import { Unwind } from '../system/fault.ts';
 import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
 import type { Engine } from './engine.ts';
 
@@ -19,7 +22,7 @@ export class CodeFinder {
   base = 0;
   /** The last answer was none since the fetch faulted: the state's fault cells describe it. */
   hasFault = false;
-  /** The way to the next block is an indirect branch: the jump cache may learn it. */
+  /** The way to the next block is an indirect branch, a service or an event: the jump cache may learn it. */
   isIndirect = false;
   /** Linear page that instructions are fetched from, and its host address, or -1: to be translated at the next block. */
   pageLow = 0;
@@ -33,7 +36,8 @@ export class CodeFinder {
     private readonly state: VcpuState,
     private readonly banks: FastBanks,
     private readonly mmu: Mmu,
-    private readonly context: PagingContext,
+    public context: PagingContext,
+    private readonly faults: SecondStageFaults | undefined,
   ) {}
 
   enterMode(mode: CodeMode): void {
@@ -53,7 +57,8 @@ export class CodeFinder {
     const { state } = this;
     this.pageLow = state.low('pageBase');
     this.pageHigh = state.high('pageBase');
-    this.pageHost = state.get('codeHost') >>> 0;
+    const host = state.get('codeHost');
+    this.pageHost = host === -1 ? -1 : host >>> 0;
   }
 
   /** Lower half of the linear address of an instruction pointer. */
@@ -64,6 +69,27 @@ export class CodeFinder {
   /** Upper half of the same. */
   linearHigh(ripHigh: number): number {
     return this.is64 ? ripHigh : 0;
+  }
+
+  /**
+   * The record to go on with at an instruction pointer in 64-bit code, if the jump cache knows a block of any length there and its page can be
+   * fetched without a walk; else 0. The page is then the present one.
+   */
+  known(ripLow: number, ripHigh: number): number {
+    if (!this.is64) return 0;
+    const page = ripLow & ~0xfff;
+    if (this.pageHost < 0 || this.pageLow !== page || this.pageHigh !== ripHigh) {
+      const host = this.banks.codeHost(ripLow, ripHigh);
+      if (host === -1) return 0;
+      this.pageLow = page;
+      this.pageHigh = ripHigh;
+      this.pageHost = host >>> 0;
+    }
+    const rec = this.banks.jumpTarget(ripLow, ripHigh, this.pageHost);
+    if (rec === 0 || this.engine.view.getUint16(rec + record.handler, true) === Row.stale) return 0;
+    this.isIndirect = false;
+    this.hasFault = false;
+    return rec;
   }
 
   /**
@@ -109,7 +135,9 @@ export class CodeFinder {
     const block =
       engine.code.find(page + offset, mode) ??
       engine.code.translate(page, offset, mode, () => -1, maximumBlock, 0x1000);
-    return typeof block === 'object' ? block : undefined;
+    if (typeof block !== 'object') return undefined;
+    if (page === this.pageHost) engine.code.observation?.seen(block, this.pageLow | offset, this.pageHigh);
+    return block;
   }
 
   /** Decodes the instruction at an instruction pointer, which was decoded before: it cannot fault. Answers a `DecodeStatus`. */
@@ -132,6 +160,24 @@ export class CodeFinder {
     return decode(joint.subarray(0, longestInstruction), 0, mode.options, instruction);
   }
 
+  /** Bytes at an instruction pointer that can be fetched, up to 15; nothing notices. @returns how many */
+  instructionBytes(ripLow: number, ripHigh: number, target: Uint8Array): number {
+    const { mmu, context, state, out, engine } = this;
+    const user = state.get('cpl') === 3 ? Access.user : 0;
+    let count = 0;
+    while (count < longestInstruction) {
+      const low = (this.linear(ripLow) + count) | 0;
+      const carry = this.is64 && low >>> 0 < count ? 1 : 0;
+      const high = (this.linearHigh(ripHigh) + carry) | 0;
+      if (mmu.probe(context, low, high, Access.execute | user, out) !== Fault.none || out.offset < 0) break;
+      const at = out.offset + (low & 0xfff);
+      const length = Math.min(longestInstruction - count, 0x1000 - (low & 0xfff));
+      for (let i = 0; i < length; i++) target[count + i] = engine.physical.bytes[at + i];
+      count += length;
+    }
+    return count;
+  }
+
   private translate(
     host: number,
     offset: number,
@@ -150,6 +196,7 @@ export class CodeFinder {
     );
     if (typeof made === 'object') {
       this.hasFault = false;
+      this.engine.code.observation?.seen(made, low, high);
       return made;
     }
     // Of a fetch fault the cells are filled already.
@@ -176,7 +223,13 @@ export class CodeFinder {
     const known = banks.codeHost(low, high);
     if (known >= 0 || known < -1) return known >>> 0;
     const user = state.get('cpl') === 3 ? Access.user : 0;
-    const fault = mmu.translate(context, low, high, Access.execute | user, out);
+    let fault: number;
+    let unwind: number = Unwind.problem;
+    do {
+      fault = mmu.translate(context, low, high, Access.execute | user, out);
+      if (fault === Fault.none || fault === Fault.page || fault === Fault.nonCanonical) break;
+      unwind = this.faults?.secondStageFault(out, Access.execute | user, low, high, true) ?? Unwind.problem;
+    } while (unwind === 0);
     if (fault === Fault.none && out.offset >= 0) {
       if ((out.fast & Fast.execute) !== 0) banks.fillCode(low, high, out.offset);
       return out.offset;
@@ -190,9 +243,12 @@ export class CodeFinder {
       state.set('faultVector', Exception.page);
       state.set('faultError', out.errorCode);
       state.setPair('faultAddress', low, high);
-    } else {
+    } else if (fault === Fault.nonCanonical) {
       state.set('faultVector', Exception.generalProtection);
       state.set('faultError', 0);
+    } else {
+      state.set('faultVector', unwind);
+      state.set('faultError', -1);
     }
     return -1;
   }

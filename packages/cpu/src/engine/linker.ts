@@ -11,6 +11,8 @@ export class Linker {
   /** Where the last {@link follow} led. */
   ripLow = 0;
   ripHigh = 0;
+  /** That was a branch, to where nothing can be: {@link undo} must follow. */
+  isForbidden = false;
   private isCall = false;
   /** Offset of the instruction behind the branch, in the branch's page. */
   private next = 0;
@@ -37,8 +39,10 @@ export class Linker {
     this.isCall = false;
     // As a distance from 2^32 times the high half: exact, since both are far below 2^53.
     let target = (baseLow >>> 0) + this.next;
-    let bits: number = finder.mode.bits;
-    if (field === record.immediate && view.getUint16(rec + record.handler, true) !== Row.end) {
+    // What follows in line is not cut off to 16 bits.
+    let bits = finder.is64 ? 64 : 32;
+    const isBranch = field === record.immediate && view.getUint16(rec + record.handler, true) !== Row.end;
+    if (isBranch) {
       finder.decode((baseLow + offset) | 0, baseHigh, instruction);
       target += instruction.immediate;
       bits = instruction.operandSize;
@@ -46,6 +50,15 @@ export class Linker {
     }
     this.ripLow = bits === 16 ? target & 0xffff : target | 0;
     this.ripHigh = bits === 64 ? (baseHigh + Math.floor(target / 2 ** 32)) | 0 : 0;
+    this.isForbidden = isBranch && !this.isReachable();
+  }
+
+  /** Takes back what the forbidden branch has done: CALL's push, the count of LOOP. */
+  undo(): void {
+    const { state, finder, instruction } = this;
+    if (this.isCall) add(state, 4, finder.mode.stackAddressBits, instruction.operandSize / 8);
+    else if (instruction.opcode >= 0xe0 && instruction.opcode <= 0xe2)
+      add(state, 1, instruction.addressSize, 1);
   }
 
   /** Links a record to where {@link follow} led, if that can be fetched; the finder knows if not. */
@@ -74,7 +87,7 @@ export class Linker {
     if (link !== 0) engine.view.setInt32(rec + field, link, true);
   }
 
-  /** Targets beyond the limit or not canonical are left to the next fetch. */
+  /** Whether the target is within the limit, or canonical. */
   private isReachable(): boolean {
     const { mode, is64 } = this.finder;
     if (!is64) return this.ripLow >>> 0 <= mode.codeLimit;
@@ -108,4 +121,19 @@ export class Linker {
     if (block === undefined || block.secondPage >= 0 || !source.isValid) return;
     this.engine.view.setInt32(rec + record.displacement, block.record, true);
   }
+}
+
+/** Adds to a general register of the given width; a result of 32 bits clears the upper half. */
+function add(state: VcpuState, register: number, bits: number, step: number): void {
+  const low = state.low('gpr', register);
+  const high = state.high('gpr', register);
+  const sum = (low >>> 0) + step;
+  if (bits === 16) state.setPair('gpr', (low & ~0xffff) | (sum & 0xffff), high, register);
+  else
+    state.setPair(
+      'gpr',
+      sum | 0,
+      bits === 64 && sum > 0xffffffff ? (high + 1) | 0 : bits === 64 ? high : 0,
+      register,
+    );
 }

@@ -127,11 +127,12 @@ export class Lockstep {
     reference.restart();
     for (const slice of this.slices) reference.run(slice);
     const steps: LockstepStep[] = [];
-    for (let i = 0; i < last; i++) {
+    const unseen = Math.max(0, last - longestTrace);
+    if (unseen > 0) reference.run(unseen);
+    for (let i = unseen; i < last; i++) {
       const rip = reference.processor.state.getBig('rip');
       const before = reference.processor.retired;
       steps.push({ rip, bytes: reference.codeAt(rip).slice(), codeBits: codeBitsOf(reference) });
-      if (steps.length > longestTrace) steps.shift();
       reference.run(1);
       if (reference.processor.retired === before) break;
     }

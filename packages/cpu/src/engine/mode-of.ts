@@ -1,6 +1,6 @@
 import type { PagingContext } from '@nest86/mmu';
-import type { CodeModeInit } from '../records/code-mode.ts';
-import { Segment } from '../state/layout.ts';
+import type { CodeMode, CodeModeInit, CodeModes } from '../records/code-mode.ts';
+import { Segment, stateOffset } from '../state/layout.ts';
 import { attributeBig, attributeLong } from '../state/segment-cache.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 
@@ -18,8 +18,64 @@ const eferLma = 0x400;
 /** XCR0: SSE and AVX. */
 const xcr0Avx = 6;
 
-/** How the processor executes code now. */
-export function codeModeOf(state: VcpuState, context: PagingContext): CodeModeInit {
+/**
+ * Finds the code mode at each change of privilege or context: of 64-bit code by a number, without making an object.
+ */
+export class ModeFinder {
+  /** By the bits of `decide64`, for the present intercepts. */
+  private long: (CodeMode | undefined)[] = [];
+  private intercepts = 0;
+  private readonly byIntercepts = new Map<number, (CodeMode | undefined)[]>();
+
+  constructor(private readonly modes: CodeModes) {
+    this.chooseIntercepts(0);
+  }
+
+  /** How the processor executes code now. @param intercepts those of `codeIntercepts` that hold */
+  of(state: VcpuState, context: PagingContext, intercepts: number): CodeMode {
+    const { words } = state;
+    if (intercepts !== this.intercepts) this.chooseIntercepts(intercepts);
+    if ((context.efer & eferLma) === 0 || (words[codeAttributes] & attributeLong) === 0)
+      return this.modes.of(codeModeOf(state, context, intercepts));
+    const bits = decide64(state, context);
+    return (this.long[bits] ??= this.modes.of(codeModeOf(state, context, intercepts)));
+  }
+
+  /** There are few: as many as sets of `codeIntercepts`. */
+  private chooseIntercepts(intercepts: number): void {
+    let long = this.byIntercepts.get(intercepts);
+    if (long === undefined) {
+      long = new Array(32).fill(undefined);
+      this.byIntercepts.set(intercepts, long);
+    }
+    this.intercepts = intercepts;
+    this.long = long;
+  }
+}
+
+const codeAttributes: number = (stateOffset.segmentAttributes >> 2) + Segment.cs;
+const cplCell: number = stateOffset.cpl >> 2;
+const flagsCell: number = stateOffset.systemFlags >> 2;
+const xcr0Cell: number = stateOffset.xcr0 >> 2;
+
+/** All that `codeModeOf` depends on in 64-bit code, as five bits: LA57, alignment checks, x87, SSE, AVX. */
+function decide64({ words }: VcpuState, { cr0, cr4 }: PagingContext): number {
+  const flags = words[flagsCell];
+  const hasX87 = (cr0 & (cr0TaskSwitched | cr0Emulation)) === 0;
+  const checksAlignment =
+    words[cplCell] === 3 && (cr0 & cr0AlignmentMask) !== 0 && (flags & flagAlignment) !== 0;
+  const hasAvx =
+    (cr0 & cr0TaskSwitched) === 0 && (cr4 & cr4Osxsave) !== 0 && (words[xcr0Cell] & xcr0Avx) === xcr0Avx;
+  return (
+    ((cr4 & cr4La57) !== 0 ? 1 : 0) |
+    (checksAlignment ? 2 : 0) |
+    (hasX87 ? 4 : 0) |
+    (hasX87 && (cr4 & cr4Osfxsr) !== 0 ? 8 : 0) |
+    (hasAvx ? 16 : 0)
+  );
+}
+
+function codeModeOf(state: VcpuState, context: PagingContext, intercepts: number): CodeModeInit {
   const { cr0, cr4, efer } = context;
   const flags = state.get('systemFlags');
   const attributes = state.get('segmentAttributes', Segment.cs);
@@ -35,6 +91,7 @@ export function codeModeOf(state: VcpuState, context: PagingContext): CodeModeIn
       state.get('cpl') === 3 && (cr0 & cr0AlignmentMask) !== 0 && (flags & flagAlignment) !== 0,
     codeLimit: is64 ? 0xffffffff : state.get('segmentLimit', Segment.cs) >>> 0,
     codeBase: is64 ? 0 : state.low('segmentBase', Segment.cs) >>> 0,
+    intercepts,
     hasX87,
     hasSse: hasX87 && (cr4 & cr4Osfxsr) !== 0,
     hasAvx:

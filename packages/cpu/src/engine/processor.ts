@@ -1,17 +1,17 @@
-import { DecodeStatus, Instruction } from '@nest86/decoder';
+import { DecodeStatus, type Instruction } from '@nest86/decoder';
 import type { Mmu, PagingContext } from '@nest86/mmu';
 import { FastBanks } from '../memory/fast-banks.ts';
 import { ProcessorMemory } from '../memory/processor-memory.ts';
 import { ExitReason, record } from '../records/layout.ts';
-import { nameOf } from '../records/translate.ts';
+import { nameOf } from '../records/recipe.ts';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
 import { unavailable } from '../system/availability.ts';
-import { Breakpoints } from '../system/breakpoints.ts';
-import type { Capabilities } from '../system/capabilities.ts';
-import { EventDelivery } from '../system/exceptions.ts';
-import { GuestFault, guestFault } from '../system/fault.ts';
+import { Breakpoints, isRepeated, singleStep } from '../system/breakpoints.ts';
+import { type Capabilities, capabilitiesOf } from '../system/capabilities.ts';
+import { EventDelivery, EventType } from '../system/exceptions.ts';
+import { GuestFault, guestFault, Unwind } from '../system/fault.ts';
 import type {
   CpuidSource,
   IoPorts,
@@ -20,12 +20,23 @@ import type {
   TaskPriority,
   TimeSource,
 } from '../system/unit.ts';
-import type { Block } from './code-cache.ts';
+import { EventArbiter } from '../virtualization/arbiter.ts';
+import { EventLatches, EventSource } from '../virtualization/events.ts';
+import type { VirtualizationExtension, VirtualizationUnit } from '../virtualization/extension.ts';
+import { codeIntercepts } from '../virtualization/intercept.ts';
+import { Interception } from '../virtualization/interception.ts';
+import { absentInterrupts, absentMsrs, absentPorts, RetiredTime, seededRandom } from './absent-parts.ts';
+import { Boundary } from './boundary.ts';
+import { maximumBlock } from './code-cache.ts';
 import { CodeFinder } from './code-finder.ts';
+import { type DecodedService, DecodedServices } from './decoded-services.ts';
 import { banksPerProcessor, type Engine } from './engine.ts';
 import { Linker } from './linker.ts';
-import { codeModeOf } from './mode-of.ts';
+import { ModeFinder } from './mode-of.ts';
 import { serviceOf } from './service-table.ts';
+import { noteSiblings } from './sibling-banks.ts';
+import { namedExits, type ProcessorStatistics } from './statistics.ts';
+import { isTooLong } from './too-long.ts';
 
 /** Sees exceptions before they are delivered; for tests and debuggers. */
 export interface ExceptionObserver {
@@ -41,20 +52,36 @@ export interface InterruptSource {
   acknowledge(): number;
 }
 
+/** What a processor is wired to. */
 export interface ProcessorParts {
+  /** Translates for this processor alone. */
   readonly mmu: Mmu;
+  /** Its control registers. */
   readonly context: PagingContext;
-  readonly io: IoPorts;
   readonly cpuid: CpuidSource;
-  readonly msrs: MsrSource;
-  readonly time: TimeSource;
-  readonly interrupts: InterruptSource;
-  random(): number;
-  readonly capabilities: Capabilities;
+  /** Default: what `cpuid` says. */
+  readonly capabilities?: Capabilities;
+  /** Default: no port answers. */
+  readonly io?: IoPorts;
+  /** MSRs beside the core's own. Default: none. */
+  readonly msrs?: MsrSource;
+  /** Default: one tick of the time stamp counter for each retired instruction. */
+  readonly time?: TimeSource;
+  /** Default: no interrupt ever. */
+  readonly interrupts?: InterruptSource;
+  /** 32 bits for RDRAND and RDSEED. Default: the same sequence in each run. */
+  random?(): number;
+  /** Default: there is no local APIC. */
   readonly taskPriority?: TaskPriority;
   readonly observer?: ExceptionObserver;
   /** Shows or hides SMRAM. */
   smmChanged?(isInside: boolean): void;
+  /** VMX or SVM. Default: none; their instructions raise #UD. */
+  readonly extension?: VirtualizationExtension;
+  /** See `SystemUnit.hypercall`. */
+  hypercall?(): boolean;
+  /** Puts the processor into the state after INIT; called between instructions. Default: INIT does nothing. */
+  initialize?(): void;
 }
 
 /** Why a run came back. */
@@ -62,26 +89,43 @@ export type RunEnd = 'limit' | 'stopped' | 'problem';
 
 /** Bits of RFLAGS that the run loop looks at. */
 const flagTrap = 0x100;
-const flagInterrupt = 0x200;
 const flagResume = 0x10000;
 const flagAlignment = 0x40000;
-/** CR4.OSXMMEXCPT. */
-const osxmmexcpt = 0x400;
-/** BS of DR6. */
-const singleStep = 0x4000;
 /** Interrupt shadow of MOV and POP to SS. */
 const shadowOfStack = 2;
 /** Instructions. */
 const longestStay = 0x100_0000;
 
+// Cells of the state, as words.
+const shadowCell: number = stateOffset.interruptShadow >> 2;
+const activityCell: number = stateOffset.activity >> 2;
+const flagsCell: number = stateOffset.systemFlags >> 2;
+const pageBaseCell: number = stateOffset.pageBase >> 2;
+const instructionBaseCell: number = stateOffset.instructionBase >> 2;
+const codeHostCell: number = stateOffset.codeHost >> 2;
+const budgetCell: number = stateOffset.budget >> 2;
+const exitRecordCell: number = stateOffset.exitRecord >> 2;
+const exitReasonCell: number = stateOffset.exitReason >> 2;
+const cplCell: number = stateOffset.cpl >> 2;
+const bankCell: number = stateOffset.tlbBank >> 2;
+const eventWaitsCell: number = stateOffset.eventWaits >> 2;
+
 /** One virtual processor: the run loop between generated code and TypeScript. */
-export class Processor implements SystemUnit {
+export class Processor implements SystemUnit, VirtualizationUnit {
   readonly state: VcpuState;
   readonly memory: ProcessorMemory;
+  /** @internal */
   readonly banks: FastBanks;
-  private readonly breakpoints: Breakpoints;
+  /** @internal */
+  readonly breakpoints: Breakpoints;
   readonly mmu: Mmu;
-  readonly context: PagingContext;
+  /** Control registers of the code that runs: those of `ProcessorParts.context`, or a guest's. */
+  context: PagingContext;
+  /** @internal */
+  readonly interception: Interception | undefined;
+  /** Events that wait. */
+  readonly events: EventLatches = new EventLatches();
+  readonly hypercall: (() => boolean) | undefined;
   readonly io: IoPorts;
   readonly cpuid: CpuidSource;
   readonly msrs: MsrSource;
@@ -101,18 +145,24 @@ export class Processor implements SystemUnit {
   retired = 0;
   /** What the engine cannot do, when a run ended with `problem`. */
   problem = '';
-  /** An NMI waits. */
-  nmiPending = false;
-  /** How often generated code came back, by `ExitReason`. */
+  /** How often a guest was entered or left. */
+  transitions = 0;
+  /** @internal How often generated code came back, by `ExitReason`. */
   readonly exits: Float64Array = new Float64Array(8);
   /** Mnemonics of instructions that raised #UD because the engine does not know them. */
   readonly unknown: Set<string> = new Set();
 
-  private readonly instruction: Instruction = new Instruction();
-  private readonly finder: CodeFinder;
+  /** Of the present instruction, where somebody asks. */
+  private readonly bytes = new Uint8Array(15);
+  private readonly services = new DecodedServices();
+  /** @internal */
+  readonly finder: CodeFinder;
   private readonly linker: Linker;
-  private readonly observer: ExceptionObserver | undefined;
+  private readonly modes: ModeFinder;
   private readonly onSmm: ((isInside: boolean) => void) | undefined;
+  private readonly boundary: Boundary;
+  private readonly arbiter: EventArbiter;
+  /** A run ends as soon as an event is delivered; whether one was. */
   private isStopping = false;
   private contextIsStale = true;
   private modeIsStale = true;
@@ -129,28 +179,33 @@ export class Processor implements SystemUnit {
     this.mmu = parts.mmu;
     this.context = parts.context;
     this.breakpoints = new Breakpoints(this.state);
+    this.interception = parts.extension && new Interception(parts.extension);
     this.memory = new ProcessorMemory(
       this.state,
       parts.mmu,
       parts.context,
       this.banks,
       buffer,
-      undefined,
+      this.interception,
       this.breakpoints,
     );
-    this.finder = new CodeFinder(engine, this.state, this.banks, parts.mmu, parts.context);
+    this.finder = new CodeFinder(engine, this.state, this.banks, parts.mmu, parts.context, this.interception);
     this.linker = new Linker(engine, this.state, this.finder);
-    this.io = parts.io;
+    this.modes = new ModeFinder(engine.modes);
+    this.io = parts.io ?? absentPorts;
     this.cpuid = parts.cpuid;
-    this.msrs = parts.msrs;
-    this.time = parts.time;
-    this.random = parts.random;
-    this.interrupts = parts.interrupts;
-    this.capabilities = parts.capabilities;
+    this.msrs = parts.msrs ?? absentMsrs;
+    this.time = parts.time ?? new RetiredTime(this);
+    this.random = parts.random ?? seededRandom(1);
+    this.interrupts = parts.interrupts ?? absentInterrupts;
+    this.capabilities = parts.capabilities ?? capabilitiesOf(parts.cpuid);
     this.taskPriority = parts.taskPriority;
-    this.observer = parts.observer;
     this.onSmm = parts.smmChanged?.bind(parts);
+    this.hypercall = parts.hypercall?.bind(parts);
+    this.boundary = new Boundary(this, parts.observer, parts.initialize?.bind(parts));
+    this.arbiter = new EventArbiter(this.boundary, parts.mmu.model.vendor);
     parts.mmu.tlb.listener = this.banks;
+    parts.extension?.attach(this);
   }
 
   // What others tell the processor.
@@ -158,6 +213,7 @@ export class Processor implements SystemUnit {
   /** All records have gone. */
   codeFlushed(): void {
     this.banks.clear();
+    this.services.clear();
     this.forgetReturns();
   }
 
@@ -169,6 +225,7 @@ export class Processor implements SystemUnit {
 
   contextChanged(): void {
     this.contextIsStale = true;
+    this.memory.quick.forget();
   }
 
   segmentsChanged(): void {
@@ -197,11 +254,36 @@ export class Processor implements SystemUnit {
 
   /** To be called after the state was written from outside: reset, a loader, a restored snapshot. */
   stateChanged(): void {
-    this.contextIsStale = true;
+    this.contextChanged();
     this.modeIsStale = true;
     this.finder.forgetPage();
     this.breakpoints.update();
     this.banks.clearTranslations();
+    this.forgetReturns();
+  }
+
+  get statistics(): ProcessorStatistics {
+    return {
+      retired: this.retired,
+      slowAccesses: this.memory.slowAccesses,
+      tlbFills: [...this.banks.fills],
+      exits: namedExits(this.exits),
+    };
+  }
+
+  /** An NMI waits. */
+  get nmiPending(): boolean {
+    return (this.events.pending & EventSource.nmi) !== 0;
+  }
+
+  set nmiPending(waits: boolean) {
+    if (waits) this.events.pending |= EventSource.nmi;
+    else this.events.pending &= ~EventSource.nmi;
+  }
+
+  /** Count of retired instructions at which something of the guest's owner is due, or infinity. */
+  get deadline(): number {
+    return this.interception?.controls.deadline ?? Number.POSITIVE_INFINITY;
   }
 
   // Running.
@@ -211,85 +293,135 @@ export class Processor implements SystemUnit {
     const { state } = this;
     const end = this.retired + count;
     this.isStopping = false;
+    this.boundary.isDelivered = false;
     this.problem = '';
     this.ripLow = state.low('rip');
     this.ripHigh = state.high('rip');
     while (this.retired < end && !this.isStopping) {
       if (!this.beginStay()) break;
-      const left = end - this.retired;
+      const { deadline } = this;
+      const left = (deadline > this.retired ? Math.min(end, deadline) : end) - this.retired;
+      const isTrapped = this.interception?.controls.monitorTrap === true;
       const shadow = state.get('interruptShadow');
       const flags = state.get('systemFlags');
-      if (shadow === 0 && (flags & (flagTrap | flagResume)) === 0 && !this.breakpoints.isArmed)
+      const isAlone = isTrapped || this.memory.isAlone;
+      if (shadow === 0 && (flags & flagTrap) === 0 && !this.breakpoints.isArmed && !isAlone) {
+        // RF holds for one instruction, which nothing looks at it in: faults set it in their image anyway.
+        if ((flags & flagResume) !== 0) state.set('systemFlags', flags & ~flagResume);
         this.stay(left);
-      else this.oneInstruction(shadow, flags);
+      } else {
+        const { transitions } = this;
+        this.oneInstruction(shadow, flags);
+        if (isTrapped && transitions === this.transitions) this.events.pending |= EventSource.monitorTrap;
+      }
     }
     state.setPair('rip', this.ripLow, this.ripHigh);
     if (this.problem !== '') return 'problem';
     return this.retired >= end ? 'limit' : 'stopped';
   }
 
-  /** Events between instructions; false if the processor does not run. */
-  private beginStay(): boolean {
-    const { state } = this;
-    const isInterruptible =
-      (state.get('systemFlags') & flagInterrupt) !== 0 && state.get('interruptShadow') === 0;
-    if (this.nmiPending && state.get('nmiBlocked') === 0) {
-      this.nmiPending = false;
-      state.set('activity', Activity.running);
-      this.deliver(() => this.delivery.nonMaskable(this));
-    } else if (isInterruptible && this.interrupts.isPending) {
-      state.set('activity', Activity.running);
-      const vector = this.interrupts.acknowledge();
-      this.deliver(() => this.delivery.interrupt(this, vector));
-    }
-    return state.get('activity') === Activity.running && !this.isStopping;
+  /** One instruction, or the delivery of one event: an exception's handler has not begun then. What a debugger calls a step. */
+  step(): RunEnd {
+    this.boundary.isStepping = true;
+    const end = this.run(1);
+    this.boundary.isStepping = false;
+    return this.boundary.isDelivered ? 'limit' : end;
   }
 
-  private deliver(event: () => void): void {
-    this.nextLow = this.ripLow;
-    this.nextHigh = this.ripHigh;
+  /** Events between instructions; false if the processor does not run. */
+  private beginStay(): boolean {
+    this.boundary.mustLook = false;
+    if (this.retired >= this.deadline) this.events.pending |= EventSource.timer;
+    this.arbiter.look();
+    return this.state.get('activity') === Activity.running && !this.isStopping;
+  }
+
+  // For the virtualization extension.
+
+  switchContext(to: PagingContext): void {
+    const { context } = this;
+    to.pkru = context.pkru;
+    this.mmu.transition(context, to);
+    this.context = to;
+    this.memory.context = to;
+    this.finder.context = to;
+    this.contextChanged();
+  }
+
+  stateLoaded(): void {
+    this.transitions++;
+    this.boundary.mustLook = true;
+    this.contextChanged();
+    this.modeIsStale = true;
     this.finder.forgetPage();
-    try {
-      event();
-    } catch (fault) {
-      // Negative vectors are no exceptions of the guest: the run ends, `problem` says why.
-      if (!(fault instanceof GuestFault) || fault.vector >= 0) throw fault;
-      this.isStopping = true;
-      return;
-    }
-    this.ripLow = this.nextLow;
-    this.ripHigh = this.nextHigh;
+    this.breakpointsChanged();
+  }
+
+  controlsChanged(): void {
+    this.boundary.mustLook = true;
+    this.modeIsStale = true;
+  }
+
+  instructionBytes(out: Uint8Array): number {
+    return this.finder.instructionBytes(this.ripLow, this.ripHigh, out);
   }
 
   /** One instruction, with what comes before and after it: breakpoints, shadows, the single-step trap (SDM vol. 3, 18.3). */
   private oneInstruction(shadow: number, flags: number): void {
     const { state, breakpoints } = this;
     this.prepare();
-    if (breakpoints.isArmed && (flags & flagResume) === 0) {
-      const { finder } = this;
+    const { finder, ripLow, ripHigh } = this;
+    const isShadowed = shadow === shadowOfStack;
+    if (breakpoints.isArmed && (flags & flagResume) === 0 && !isShadowed) {
       const bits = breakpoints.atInstruction(finder.linear(this.ripLow), finder.linearHigh(this.ripHigh));
       if (bits !== 0) {
-        this.debugException(bits);
+        this.boundary.raiseDebug(bits);
         return;
       }
     }
     const before = this.retired;
     const deliveries = this.delivery.count;
-    breakpoints.met = 0;
+    breakpoints.met = (isShadowed ? breakpoints.held : 0) | ((flags & flagTrap) !== 0 ? singleStep : 0);
+    breakpoints.held = 0;
+    const { memory, transitions } = this;
+    memory.isAlone = true;
     this.stay(1);
-    if (this.retired === before || this.delivery.count !== deliveries) return;
-    // RF holds for one instruction; IRET and POPF may have set it anew, for the next.
-    if ((flags & flagResume) !== 0) state.set('systemFlags', state.get('systemFlags') & ~flagResume);
+    memory.isAlone = false;
+    const trap = breakpoints.met;
+    breakpoints.met = 0;
+    if (this.retired === before || this.transitions !== transitions) return;
+    if (this.delivery.count !== deliveries) {
+      // What a load of SS has met stays due when INT n has come to its handler; INT1's own #DB takes it along.
+      const met = trap & ~singleStep;
+      if (met === 0) return;
+      if (this.delivery.vector !== Exception.debug || this.delivery.type === EventType.softwareInterrupt)
+        this.boundary.raiseDebug(met);
+      else state.setPair('debug', state.low('debug', 6) | met, state.high('debug', 6), 6);
+      return;
+    }
+    // RF holds for one instruction; IRET and POPF may have set it anew, for the next. It lasts through all iterations of REP.
+    if ((flags & flagResume) !== 0 && !this.isRepeating(ripLow, ripHigh))
+      state.set('systemFlags', state.get('systemFlags') & ~flagResume);
     if (shadow !== 0 && state.get('interruptShadow') === shadow) state.set('interruptShadow', 0);
-    const trap = breakpoints.met | ((flags & flagTrap) !== 0 ? singleStep : 0);
+    if (trap === 0) return;
     // MOV and POP to SS hold the trap back until after the next instruction (SDM vol. 3, 6.8.3).
-    if (trap !== 0 && state.get('interruptShadow') !== shadowOfStack) this.debugException(trap);
+    if (state.get('interruptShadow') === shadowOfStack) {
+      breakpoints.held = trap & ~singleStep;
+      return;
+    }
+    // A debug exception ends the wait of HLT and MWAIT (SDM vol. 2, HLT).
+    if (state.get('activity') === Activity.halted) {
+      state.set('activity', Activity.running);
+      this.isStopping = false;
+    }
+    this.boundary.raiseDebug(trap);
   }
 
-  private debugException(bits: number): void {
-    const { state } = this;
-    state.setPair('debug', state.low('debug', 6) | bits, state.high('debug', 6), 6);
-    this.raise(Exception.debug, -1);
+  /** Whether the instruction that was just executed goes on with another iteration. @param ripLow where it stands */
+  private isRepeating(ripLow: number, ripHigh: number): boolean {
+    if (this.ripLow !== ripLow || this.ripHigh !== ripHigh) return false;
+    const { bytes } = this;
+    return isRepeated(bytes, this.finder.instructionBytes(ripLow, ripHigh, bytes));
   }
 
   /** Stays in generated code and services until the budget is used up or something must be looked at between instructions. */
@@ -299,6 +431,13 @@ export class Processor implements SystemUnit {
     while (this.retired < stayEnd && !this.isStopping) {
       // A stay in generated code ends now and then, so that the engine may replace it by better code.
       const left = Math.min(stayEnd - this.retired, longestStay);
+      const known = left >= maximumBlock ? this.finder.known(this.ripLow, this.ripHigh) : 0;
+      if (known !== 0) {
+        this.enter(known, this.finder.pageHost, left, this.retired + left);
+        if (this.contextIsStale || this.modeIsStale) this.prepare();
+        if (this.needsLook()) return;
+        continue;
+      }
       const block = this.finder.find(this.ripLow, this.ripHigh, left);
       if (block === undefined) {
         if (this.finder.hasFault) this.fetchFault();
@@ -307,7 +446,7 @@ export class Processor implements SystemUnit {
         if (this.needsLook()) return;
         continue;
       }
-      this.enter(block, left, this.retired + left);
+      this.enter(block.record, block.page, left, this.retired + left);
       if (this.contextIsStale || this.modeIsStale) this.prepare();
       if (this.needsLook()) return;
     }
@@ -315,24 +454,31 @@ export class Processor implements SystemUnit {
 
   /** Whether the run loop must look between instructions before anything else retires. */
   private needsLook(): boolean {
-    const { state } = this;
-    if (state.get('interruptShadow') !== 0 || state.get('activity') !== Activity.running) return true;
-    const flags = state.get('systemFlags');
+    const { words } = this.state;
+    if (words[shadowCell] !== 0 || words[activityCell] !== Activity.running) return true;
+    const flags = words[flagsCell];
     if ((flags & (flagTrap | flagResume)) !== 0 || this.breakpoints.isArmed) return true;
-    return ((flags & flagInterrupt) !== 0 && this.interrupts.isPending) || this.nmiPending;
+    return this.boundary.mustLook || this.arbiter.isDue;
   }
 
-  private enter(block: Block, left: number, stayEnd: number): void {
+  /** @param start record to begin with @param page host address of its page */
+  private enter(start: number, page: number, left: number, stayEnd: number): void {
     const { state, engine, finder } = this;
+    const { words } = state;
     const pageLow = finder.linear(this.ripLow) & ~0xfff;
     const pageHigh = finder.linearHigh(this.ripHigh);
-    state.setPair('pageBase', pageLow, pageHigh);
-    state.setPair('instructionBase', (pageLow - finder.base) | 0, pageHigh);
-    state.set('codeHost', block.page);
-    engine.handlers.run(state.address, block.record, left);
-    this.retired = stayEnd - state.get('budget');
-    const rec = state.get('exitRecord') >>> 0;
-    const reason = state.get('exitReason');
+    words[pageBaseCell] = pageLow;
+    words[pageBaseCell + 1] = pageHigh;
+    words[instructionBaseCell] = (pageLow - finder.base) | 0;
+    words[instructionBaseCell + 1] = pageHigh;
+    words[codeHostCell] = page;
+    words[eventWaitsCell] = this.events.pending !== 0 || this.interrupts.isPending ? -1 : 0;
+    engine.handlers.run(state.address, start, left);
+    // SYSCALL and SYSRET that were executed there changed the bank, and nothing else that is kept here.
+    this.banks.current = words[bankCell];
+    this.retired = stayEnd - words[budgetCell];
+    const rec = words[exitRecordCell] >>> 0;
+    const reason = words[exitReasonCell];
     this.exits[reason]++;
     finder.takePage();
     switch (reason) {
@@ -359,6 +505,7 @@ export class Processor implements SystemUnit {
         // Of a block that was not begun nothing has been counted.
         if (!engine.code.isHeader(rec)) this.retired -= engine.code.remaining(rec);
         this.setRip(rec);
+        finder.isIndirect = true;
         break;
       case ExitReason.service:
         this.setRip(rec);
@@ -374,16 +521,24 @@ export class Processor implements SystemUnit {
 
   /** RIP of a record's instruction. */
   private setRip(rec: number): void {
-    const { state, engine } = this;
-    const offset = engine.view.getUint16(rec + record.position, true) & 0xfff;
-    this.ripLow = (state.low('instructionBase') + offset) | 0;
-    this.ripHigh = state.high('instructionBase');
+    const { words } = this.state;
+    const offset = this.engine.view.getUint16(rec + record.position, true) & 0xfff;
+    this.ripLow = (words[instructionBaseCell] + offset) | 0;
+    this.ripHigh = words[instructionBaseCell + 1];
   }
 
   /** A direct branch that is taken for the first time, or a block's end. @param goesOn whether what it leads to is fetched now */
   private link(rec: number, field: number, goesOn: boolean): void {
     const { linker, finder } = this;
     linker.follow(rec, field);
+    if (linker.isForbidden) {
+      // #GP is the branch's own, not that of a fetch at its target (SDM vol. 2, JMP, CALL, Jcc, LOOP).
+      linker.undo();
+      this.retired -= this.engine.code.remaining(rec);
+      this.setRip(rec);
+      this.boundary.raise(Exception.generalProtection, 0, 0, 0);
+      return;
+    }
     this.ripLow = linker.ripLow;
     this.ripHigh = linker.ripHigh;
     if (!goesOn) return;
@@ -394,31 +549,58 @@ export class Processor implements SystemUnit {
   private service(rec: number): void {
     this.nextLow = this.ripLow;
     this.nextHigh = this.ripHigh;
-    const { state, finder, instruction } = this;
-    const status = finder.decode(this.ripLow, this.ripHigh, instruction);
+    const { finder, engine } = this;
+    // An instruction that also generated code executes may stand in the middle of a block.
+    this.retired -= engine.code.remaining(rec) - 1;
+    const { instruction, isValid, service: known } = this.services.find(rec) ?? this.decode(rec);
     try {
-      if (status !== DecodeStatus.ok) throw guestFault(Exception.invalidOpcode);
-      const service = serviceOf(instruction) ?? this.refuse();
+      if (!isValid) throw this.undecodable();
+      const service = known ?? this.refuse(instruction);
       const next = (this.ripLow >>> 0) + instruction.length;
-      this.nextLow = finder.mode.bits === 16 ? next & 0xffff : next | 0;
+      this.nextLow = next | 0;
       this.nextHigh = finder.is64 ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
       service(this, instruction);
+      if (this.interception?.isLeaving === true) {
+        this.retired--;
+        this.boundary.leaveGuest();
+        return;
+      }
       this.ripLow = this.nextLow;
       this.ripHigh = this.nextHigh;
       finder.forgetPage();
+      finder.isIndirect = true;
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
-      this.retired -= this.engine.code.remaining(rec);
+      this.retired--;
       if (this.problem !== '') return;
-      if (fault.vector === Exception.page) state.setPair('cr2', fault.addressLow, fault.addressHigh);
-      this.raise(fault.vector, fault.errorCode);
+      if (fault.vector === Unwind.exit) this.boundary.leaveGuest();
+      else this.boundary.raise(fault.vector, fault.errorCode, fault.addressLow, fault.addressHigh);
     }
   }
 
+  /** Decodes the instruction of a record, and keeps that if the record is kept. */
+  private decode(rec: number): DecodedService {
+    const { finder } = this;
+    const entry = this.services.take(rec);
+    const status = finder.decode(this.ripLow, this.ripHigh, entry.instruction);
+    entry.isValid = status === DecodeStatus.ok && finder.mode.instructions.has(entry.instruction);
+    entry.service = entry.isValid ? serviceOf(entry.instruction) : null;
+    if (this.engine.code.blockOf(rec) !== undefined) entry.record = rec;
+    return entry;
+  }
+
+  private undecodable(): GuestFault {
+    const { bytes, finder } = this;
+    const count = finder.instructionBytes(this.ripLow, this.ripHigh, bytes);
+    return isTooLong(bytes, count, finder.mode.options)
+      ? guestFault(Exception.generalProtection, 0)
+      : guestFault(Exception.invalidOpcode);
+  }
+
   /** @throws GuestFault of an instruction that nothing executes, or that generated code executes and that is forbidden now */
-  private refuse(): never {
-    const name = nameOf(this.instruction);
-    if (this.engine.handlers.has(name)) throw guestFault(unavailable(this.instruction, this.context));
+  private refuse(instruction: Instruction): never {
+    const name = nameOf(instruction);
+    if (this.engine.handlers.has(name)) throw guestFault(unavailable(instruction, this.context));
     // Of a feature that is not there.
     this.unknown.add(name);
     throw guestFault(Exception.invalidOpcode);
@@ -427,7 +609,7 @@ export class Processor implements SystemUnit {
   /** Code could not be fetched. */
   private fetchFault(): void {
     const { state } = this;
-    if (state.get('faultVector') < 0) {
+    if (state.get('faultVector') === Unwind.problem) {
       this.problem = `code in a device at ${hex(state.high('faultAddress'), state.low('faultAddress'))}`;
       this.isStopping = true;
     } else this.raiseFromState();
@@ -436,17 +618,18 @@ export class Processor implements SystemUnit {
   private raiseFromState(): void {
     const { state } = this;
     const vector = state.get('faultVector');
-    if (vector < 0) return;
-    if (vector === Exception.page)
-      state.setPair('cr2', state.low('faultAddress'), state.high('faultAddress'));
-    this.raise(vector, state.get('faultError'));
-  }
-
-  private raise(vector: number, errorCode: number): void {
-    // SDM vol. 3, 2.5: without CR4.OSXMMEXCPT an unmasked SIMD exception is #UD.
-    if (vector === Exception.simd && (this.context.cr4 & osxmmexcpt) === 0) vector = Exception.invalidOpcode;
-    if (this.observer?.exception(vector, errorCode) === true) return;
-    this.deliver(() => this.delivery.exception(this, vector, errorCode));
+    if (vector === Unwind.exit) this.boundary.leaveGuest();
+    else if (vector === Unwind.alone) {
+      this.memory.isAlone = true;
+      this.boundary.mustLook = true;
+    } else if (vector === Unwind.problem) {
+      this.problem = 'a fault of the second stage that nobody deals with';
+      this.isStopping = true;
+    } else {
+      const isPage = vector === Exception.page;
+      const low = isPage ? state.low('faultAddress') : 0;
+      this.boundary.raise(vector, state.get('faultError'), low, isPage ? state.high('faultAddress') : 0);
+    }
   }
 
   /** A block is hot. */
@@ -468,22 +651,26 @@ export class Processor implements SystemUnit {
   /** Takes over what changed: code mode, context, bank. */
   private prepare(): void {
     if (!this.contextIsStale && !this.modeIsStale) return;
-    const { state, context } = this;
-    const cpl = state.get('cpl');
-    this.finder.enterMode(this.engine.modes.of(codeModeOf(state, context)));
-    context.ac = (state.get('systemFlags') & flagAlignment) !== 0 && cpl !== 3;
+    const { state, context, finder } = this;
+    const { words } = state;
+    const cpl = words[cplCell];
+    const intercepts = (this.interception?.controls.intercepts ?? 0) & codeIntercepts;
+    const mode = this.modes.of(state, context, intercepts);
+    if (mode !== finder.mode) this.forgetReturns();
+    finder.enterMode(mode);
+    context.ac = (words[flagsCell] & flagAlignment) !== 0 && cpl !== 3;
     context.update();
     const privilege = cpl === 3 ? 2 : context.ac ? 1 : 0;
     const bank = this.banks.choose(
       context.tlbContext,
       privilege,
-      this.finder.mode.id,
+      mode.id,
       context.judge,
       context.pkru,
       context.pkrs,
     );
-    if (state.get('tlbBank') !== bank) this.forgetReturns();
-    state.set('tlbBank', bank);
+    words[bankCell] = bank;
+    noteSiblings(state, context, this.banks, this.memory.quick, cpl, mode);
     this.contextIsStale = false;
     this.modeIsStale = false;
   }

@@ -5,13 +5,19 @@ import {
   RegisterClass,
   registerClass,
 } from '@nest86/decoder';
-import { nameOf } from '../records/translate.ts';
+import { nameOf } from '../records/recipe.ts';
 import { waitService } from '../system/availability.ts';
 import { registerServices } from '../system/register-services.ts';
 import { transferForm, transferServices } from '../system/transfer-services.ts';
 import type { Service, Services } from '../system/unit.ts';
+import { extensionServices } from '../virtualization/instructions.ts';
 
-const services: Services = { ...transferServices, ...registerServices, ...waitService };
+const services: Services = {
+  ...transferServices,
+  ...registerServices,
+  ...waitService,
+  ...extensionServices,
+};
 /** Those that were asked for, by encoding; `null`: none. */
 const byEncoding: (Service | null)[] = [];
 /** Services of MOV by the class of its special register. */

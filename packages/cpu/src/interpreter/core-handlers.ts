@@ -27,22 +27,38 @@ export const regionType: FunctionType = {
   results: [ValueType.i32],
 };
 
-/** What a core handler is made of. */
-interface Frame {
-  readonly x: Compiler;
+/** What a core handler is made of; compiled and evaluated ones differ in how they end. */
+export interface CoreFrame {
+  readonly x: Expressions;
   readonly state: Value;
   readonly rec: Value;
   readonly budget: Value;
-  readonly regionTypeIndex: number;
+  /** Goes on with a record. */
   dispatch(target: Value, budget: Value): void;
+  /** Returns to TypeScript. @param reason of `ExitReason` */
   exit(reason: number, budget: Value): void;
 }
+
+interface CompiledFrame extends CoreFrame {
+  readonly x: Compiler;
+  readonly regionTypeIndex: number;
+}
+
+/** What core handlers do that need no WebAssembly of their own, by `Row`. */
+export const coreDefinitions: Readonly<Record<number, (frame: CoreFrame) => void>> = {
+  [Row.block]: writeBlock,
+  [Row.end]: writeEnd,
+  [Row.page]: writePage,
+  [Row.stale]: ({ exit, budget }) => exit(ExitReason.stale, budget),
+  [Row.service]: ({ exit, budget }) => exit(ExitReason.service, budget),
+  [Row.cross]: writeCross,
+};
 
 /** The rows that are no instruction, in their order: see `Row`. Exports `run`, which goes to a record. Answers the function indices. */
 export function writeCoreHandlers(module: ModuleBuilder, code: CodeWriter, x: Compiler): number[] {
   const typeIndex = module.type(type);
   const regionTypeIndex = module.type(regionType);
-  const write = (name: string, body: (frame: Frame) => void): number => {
+  const write = (name: string, body: (frame: CompiledFrame) => void): number => {
     const index = module.declareFunction(type, name);
     code.begin(type);
     x.begin();
@@ -76,17 +92,17 @@ export function writeCoreHandlers(module: ModuleBuilder, code: CodeWriter, x: Co
     'run',
   );
   return [
-    write('block', writeBlock),
-    write('end', writeEnd),
-    write('page', writePage),
-    write('stale', ({ exit, budget }) => exit(ExitReason.stale, budget)),
-    write('service', ({ exit, budget }) => exit(ExitReason.service, budget)),
+    write('block', coreDefinitions[Row.block]),
+    write('end', coreDefinitions[Row.end]),
+    write('page', coreDefinitions[Row.page]),
+    write('stale', coreDefinitions[Row.stale]),
+    write('service', coreDefinitions[Row.service]),
     write('region', writeRegionGate),
-    write('cross', writeCross),
+    write('cross', coreDefinitions[Row.cross]),
   ];
 }
 
-function writeBlock({ x, rec, budget, dispatch, exit }: Frame): void {
+function writeBlock({ x, rec, budget, dispatch, exit }: CoreFrame): void {
   const length = x.load(Op.i32Load, rec, record.immediate);
   x.if(x.compute(Op.i32LtS, budget, length), () => exit(ExitReason.budget, budget), undefined, false);
   const heat = x.sub(x.load(Op.i32Load, rec, record.heat), x.i32(1));
@@ -95,7 +111,7 @@ function writeBlock({ x, rec, budget, dispatch, exit }: Frame): void {
   dispatch(x.add(rec, x.i32(recordSize)), x.sub(budget, length));
 }
 
-function writeEnd({ x, state, rec, budget, dispatch, exit }: Frame): void {
+function writeEnd({ x, state, rec, budget, dispatch, exit }: CoreFrame): void {
   const target = x.load(Op.i32Load, rec, record.immediate);
   x.if(
     x.eqz(target),
@@ -110,7 +126,7 @@ function writeEnd({ x, state, rec, budget, dispatch, exit }: Frame): void {
 }
 
 /** Engine-decision D: an edge to another linear page checks the fetch tag and the host page. */
-function writePage(frame: Frame): void {
+function writePage(frame: CoreFrame): void {
   const { x, state, rec, budget, dispatch } = frame;
   const delta = x.load(Op.i64Load32S, rec, record.displacement);
   const page = x.add(x.load(Op.i64Load, state, stateOffset.pageBase), delta);
@@ -123,7 +139,7 @@ function writePage(frame: Frame): void {
 }
 
 /** An instruction that reaches into the next page is good while that page is where it was. */
-function writeCross(frame: Frame): void {
+function writeCross(frame: CoreFrame): void {
   const { x, state, rec, budget, dispatch } = frame;
   const page = x.load(Op.i64Load, state, stateOffset.pageBase);
   checkPage(frame, x.add(page, x.i64(4096)), page);
@@ -131,8 +147,8 @@ function writeCross(frame: Frame): void {
 }
 
 /** Goes on if a linear page is fetched from the host page that the record names; else TypeScript looks at the record's place in `here`. */
-function checkPage({ x, state, rec, budget, exit }: Frame, page: Value, here: Value): void {
-  const entry = codeEntryOf(x, state, page);
+function checkPage({ x, state, rec, budget, exit }: CoreFrame, page: Value, here: Value): void {
+  const entry = codeEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), page);
   const isThere = x.and(
     x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
     x.eq(
@@ -156,7 +172,8 @@ function checkPage({ x, state, rec, budget, exit }: Frame, page: Value, here: Va
  * Regions are called through a table that only this module knows, and answer the record to go on with, or 0 for TypeScript: every module that
  * imports a table copies it on V8 up to 12 (engine-decision C).
  */
-function writeRegionGate({ x, state, rec, budget, regionTypeIndex, dispatch }: Frame): void {
+function writeRegionGate(frame: CompiledFrame): void {
+  const { x, state, rec, budget, regionTypeIndex, dispatch } = frame;
   const { code } = x;
   const next = x.temporary(ValueType.i32);
   x.write(next, rec);
@@ -169,6 +186,11 @@ function writeRegionGate({ x, state, rec, budget, regionTypeIndex, dispatch }: F
     code.callIndirect(regionTypeIndex, 1);
     x.write(next, x.pop(ValueType.i32));
     x.if(x.eqz(x.read(next)), () => code.op(Op.return), undefined, false);
+    const edge = x.copy(x.read(next));
+    x.if(x.eq(x.load(Op.i32Load16U, edge, record.handler), x.i32(Row.page)), () => {
+      const left = x.load(Op.i32Load, state, stateOffset.budget);
+      writePage({ ...frame, rec: edge, budget: left, dispatch: (target) => x.write(next, target) });
+    });
     const row = x.load(Op.i32Load16U, x.read(next), record.handler);
     again(x.eq(row, x.i32(Row.region)));
   });
@@ -181,24 +203,34 @@ const unknownHost = -2;
 /**
  * Host address of the code page of a linear address, or `unknownHost`: the present page, or what the fast TLB says. Staying in the page never asks the
  * TLB, in any engine, so that its content does not depend on how code is executed (engine-decision E).
+ *
+ * @param here linear address of the present page
  */
-export function hostOfCode(x: Expressions, state: Value, linear: Value, page: Value): Value {
-  const entry = codeEntryOf(x, state, linear);
-  const other = x.select(
+export function hostOfCode(
+  x: Expressions,
+  state: Value,
+  linear: Value,
+  page: Value,
+  here: Value = x.load(Op.i64Load, state, stateOffset.pageBase),
+): Value {
+  const other = hostInBank(x, state, linear, page);
+  const isSame = x.eq(here, page);
+  return x.select(isSame, x.load(Op.i32Load, state, stateOffset.codeHost), other);
+}
+
+/** Host address of the code page of a linear address as the fast TLB has it, or `unknownHost`. */
+export function hostInBank(x: Expressions, state: Value, linear: Value, page: Value): Value {
+  const entry = codeEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), linear);
+  return x.select(
     x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page),
     x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host),
     x.i32(unknownHost),
   );
-  const isSame = x.eq(x.load(Op.i64Load, state, stateOffset.pageBase), page);
-  return x.select(isSame, x.load(Op.i32Load, state, stateOffset.codeHost), other);
 }
 
-/** Address, less `codeEntriesOffset`, of the entry for the code page of a linear address. */
-export function codeEntryOf(x: Expressions, state: Value, linear: Value): Value {
-  return x.add(
-    x.load(Op.i32Load, state, stateOffset.tlbBank),
-    x.and(x.wrap(x.shrU(linear, x.i64(8))), x.i32((codeEntries - 1) << 4)),
-  );
+/** Address, less `codeEntriesOffset`, of the entry for the code page of a linear address. @param bank address of the fast TLB's bank */
+export function codeEntryOf(x: Expressions, bank: Value, linear: Value): Value {
+  return x.add(bank, x.and(x.shrU(x.wrap(linear), x.i32(8)), x.i32((codeEntries - 1) << 4)));
 }
 
 /** Address, less `jumpCacheOffset`, of the jump cache's entry for a linear address. @param bank address of the fast TLB's bank */
@@ -209,12 +241,17 @@ export function jumpEntryOf(x: Expressions, bank: Value, linear: Value): Value {
 
 /** Notes where a call will return to. @param link record to go on with there, or 0 */
 export function pushReturn(x: Expressions, state: Value, linear: Value, link: Value): void {
+  const host = x.load(Op.i32Load, state, stateOffset.codeHost);
+  pushReturnOf(x, state, linear, x.or(x.extendU(link), x.shl(x.extendU(host), x.i64(32))));
+}
+
+/** The same. @param place i64, the link and above it the host address of the page of code */
+export function pushReturnOf(x: Expressions, state: Value, linear: Value, place: Value): void {
   const top = x.copy(x.and(x.add(x.load(Op.i32Load, state, stateOffset.returnTop), x.i32(16)), x.i32(0xf0)));
   x.store(Op.i32Store, state, top, stateOffset.returnTop);
   const entry = x.copy(x.add(state, top));
   x.store(Op.i64Store, entry, linear, stateOffset.returns);
-  x.store(Op.i32Store, entry, link, stateOffset.returns + 8);
-  x.store(Op.i32Store, entry, x.load(Op.i32Load, state, stateOffset.codeHost), stateOffset.returns + 12);
+  x.store(Op.i64Store, entry, place, stateOffset.returns + 8);
 }
 
 /**
@@ -222,14 +259,20 @@ export function pushReturn(x: Expressions, state: Value, linear: Value, link: Va
  * @returns the record to go on with, or 0 if the return goes elsewhere
  */
 export function popReturn(x: Expressions, state: Value, linear: Value, host: Value): Value {
-  const top = x.copy(x.load(Op.i32Load, state, stateOffset.returnTop));
-  x.store(Op.i32Store, state, x.and(x.sub(top, x.i32(16)), x.i32(0xf0)), stateOffset.returnTop);
+  const top = dropReturn(x, state);
   const entry = x.add(state, top);
   const isExpected = x.and(
     x.eq(x.load(Op.i64Load, entry, stateOffset.returns), linear),
     x.eq(x.load(Op.i32Load, entry, stateOffset.returns + 12), host),
   );
   return x.select(isExpected, x.load(Op.i32Load, entry, stateOffset.returns + 8), x.i32(0));
+}
+
+/** Forgets the last noted return; answers where it stood. */
+export function dropReturn(x: Expressions, state: Value): Value {
+  const top = x.copy(x.load(Op.i32Load, state, stateOffset.returnTop));
+  x.store(Op.i32Store, state, x.and(x.sub(top, x.i32(16)), x.i32(0xf0)), stateOffset.returnTop);
+  return top;
 }
 
 /** Address of the fast TLB's entry for data at a linear address. @param bank address of the bank @param low lower half of the address */

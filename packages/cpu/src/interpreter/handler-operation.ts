@@ -3,9 +3,9 @@ import type { CallLibrary } from '../library/function.ts';
 import { AccessRequest, jumpCacheEntry, jumpCacheOffset, tlbEntry } from '../memory/fast-tlb.ts';
 import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
-import type { Place } from '../semantics/operation.ts';
+import type { Place, RepeatOptions } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
-import { dataEntryOf, hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
+import { dataEntryOf, hostInBank, hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
 import type { HandlerShape, RegisterField } from './shape.ts';
 import { StagedOperation } from './staged-operation.ts';
 import { loadOf, storeOf } from './widths.ts';
@@ -157,7 +157,7 @@ export class HandlerOperation extends StagedOperation {
     const { x } = this;
     const isWrite = (what & AccessRequest.write) !== 0;
     const host = x.temporary(ValueType.i32);
-    const entry = dataEntryOf(x, x.load(Op.i32Load, this.state, stateOffset.tlbBank), x.wrap(address));
+    const entry = dataEntryOf(x, this.bank(), x.wrap(address));
     // The page of the last byte: an access within the page hits, one that crosses misses.
     const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
     const page = x.and(last, x.i64(-4096));
@@ -174,18 +174,8 @@ export class HandlerOperation extends StagedOperation {
     return host;
   }
 
-  override directPlace(segment: number, offset: Value, access: 'read' | 'write'): Value {
-    const { x, state } = this;
-    const { mode } = this.shape;
-    let address = offset;
-    if (mode.bits === 64) {
-      if (segment >= Segment.fs)
-        address = x.add(offset, x.load(Op.i64Load, state, stateOffset.segmentBase + 8 * segment));
-    } else if (!mode.isFlat || segment >= Segment.fs || segment === Segment.cs) return x.i32(0);
-    const entry = dataEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), x.wrap(address));
-    const tag = x.load(Op.i64Load, entry, access === 'write' ? tlbEntry.writeTag : tlbEntry.readTag);
-    const host = x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend));
-    return x.select(x.eq(tag, x.and(address, x.i64(-4096))), host, x.i32(0));
+  protected override bank(): Value {
+    return this.x.load(Op.i32Load, this.state, stateOffset.tlbBank);
   }
 
   protected override refuse(address: Value, what: number): void {
@@ -292,6 +282,44 @@ export class HandlerOperation extends StagedOperation {
     this.dispatch(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record));
   }
 
+  override nextAddress(): Value {
+    return this.linearOfNext();
+  }
+
+  override leaveToService(condition?: Value): void {
+    if (condition !== undefined) {
+      this.x.if(condition, () => this.exit(ExitReason.service), undefined, false);
+      return;
+    }
+    this.left = true;
+    this.exit(ExitReason.service);
+  }
+
+  override enterAt(address: Value): void {
+    this.left = true;
+    const { x, state } = this;
+    const page = x.copy(x.and(address, x.i64(-4096)));
+    const host = x.copy(hostInBank(x, state, address, page));
+    const entry = jumpEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), address);
+    const isKnown = x.and(
+      x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), address),
+      x.eq(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host), host),
+    );
+    x.if(
+      x.eqz(isKnown),
+      () => {
+        x.store(Op.i64Store, state, address, stateOffset.exitAddress);
+        // The page that was left may be the target's, but not with the same rights.
+        x.store(Op.i32Store, state, x.i32(-1), stateOffset.codeHost);
+        this.exit(ExitReason.jump);
+      },
+      undefined,
+      false,
+    );
+    this.enterPage(page, host);
+    this.dispatch(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record));
+  }
+
   /** The target may lie in another page. */
   private enterPage(page: Value, host: Value): void {
     const { x, state } = this;
@@ -315,10 +343,7 @@ export class HandlerOperation extends StagedOperation {
     else x.if(condition, raise, undefined, false);
   }
 
-  override repeat(
-    iteration: () => void,
-    { usesZeroFlag = false, bulk }: { usesZeroFlag?: boolean; bulk?: (most: Value) => Value } = {},
-  ): void {
+  override repeat(iteration: () => void, { usesZeroFlag = false, last, bulk }: RepeatOptions = {}): void {
     const { x, cells, shape } = this;
     if (shape.repeat === 0) {
       iteration();
@@ -355,11 +380,21 @@ export class HandlerOperation extends StagedOperation {
           );
           countDown(x.read(done));
         }
-        leave(x.eqz(count()));
+        const endIf = (condition: Value): void => {
+          if (last === undefined) {
+            leave(condition);
+            return;
+          }
+          x.if(condition, () => {
+            last.end();
+            leave();
+          });
+        };
+        endIf(x.eqz(count()));
         if (usesZeroFlag) {
           // REPE goes on while ZF is 1, REPNE while it is 0.
-          const isZero = this.condition(4);
-          leave(shape.repeat === 1 ? x.eqz(isZero) : isZero);
+          const isZero = last === undefined ? this.condition(4) : last.isZero();
+          endIf(shape.repeat === 1 ? x.eqz(isZero) : isZero);
         }
         // What it wrote may be its own code: TypeScript looks at it anew.
         const row = x.load(Op.i32Load16U, this.rec, record.handler);

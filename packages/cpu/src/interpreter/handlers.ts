@@ -49,7 +49,9 @@ export class Handlers {
   private readonly waitingLibrary: { readonly row: number; readonly fn: LibraryFunction }[] = [];
   private readonly table: WebAssembly.Table;
   private nextRow: number = Row.firstInstruction;
+  /** Slots of regions that were ever taken, and those of them that are free again. */
   private regions = 0;
+  private readonly freeSlots: number[] = [];
   private readonly regionTable: WebAssembly.Table = new WebAssembly.Table({
     element: 'anyfunc',
     initial: 1024,
@@ -61,7 +63,7 @@ export class Handlers {
     private readonly memory: WebAssembly.Memory,
     private readonly shape: MemoryShape,
     services: HandlerServices,
-    capacity = 8192,
+    private readonly capacity: number = 8192,
   ) {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: capacity });
     this.imports = {
@@ -132,7 +134,7 @@ export class Handlers {
   /** Puts a compiled region into a slot and answers it, or -1 if all are taken. */
   install(module: Uint8Array<ArrayBuffer>, library: readonly LibraryFunction[]): number {
     const { regionTable } = this;
-    if (this.regions === regionTable.length) {
+    if (this.freeSlots.length === 0 && this.regions === regionTable.length) {
       if (regionTable.length >= maximumRegions) return -1;
       regionTable.grow(1024);
     }
@@ -143,19 +145,32 @@ export class Handlers {
       engine: { memory: this.memory },
       library: functions,
     });
-    regionTable.set(this.regions, instance.exports.region as () => void);
-    return this.regions++;
+    const slot = this.freeSlots.pop() ?? this.regions++;
+    regionTable.set(slot, instance.exports.region as () => void);
+    return slot;
+  }
+
+  /** Regions that hold a slot. */
+  get liveRegions(): number {
+    return this.regions - this.freeSlots.length;
+  }
+
+  /** Frees the slot of a region that no record leads to any more. It may still be running. */
+  removeRegion(slot: number): void {
+    this.regionTable.set(slot, null);
+    this.freeSlots.push(slot);
   }
 
   /** Frees the slots of all regions; nothing may lead to them any more. */
   removeRegions(): void {
     for (let slot = 0; slot < this.regions; slot++) this.regionTable.set(slot, null);
     this.regions = 0;
+    this.freeSlots.length = 0;
   }
 
   /** Whether a block might need more rows than are left: everything must be forgotten first. */
   get isFull(): boolean {
-    return this.nextRow + rowsPerBlock > this.table.length;
+    return this.nextRow + rowsPerBlock > this.capacity;
   }
 
   /** Forgets all handlers but the core; nothing may lead to them any more. */
@@ -239,7 +254,8 @@ function functionType(fn: LibraryFunction): FunctionType {
   return { parameters: fn.parameters, results: fn.result === undefined ? [] : [fn.result] };
 }
 
-function importServices(module: ModuleBuilder): HandlerImports {
+/** What handlers import, in the order in which a module lists it. */
+export function importServices(module: ModuleBuilder): HandlerImports {
   const access = module.importFunction('engine', 'access', accessType);
   const commit = module.importFunction('engine', 'commit', commitType);
   return {
@@ -248,7 +264,8 @@ function importServices(module: ModuleBuilder): HandlerImports {
   };
 }
 
-function writeHandler(
+/** Writes one handler with `compiler`, whose function was begun. @param type index of the type of handlers */
+export function writeHandler(
   compiler: Compiler,
   shape: HandlerShape,
   imports: HandlerImports,

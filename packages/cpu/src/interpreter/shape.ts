@@ -48,6 +48,8 @@ export interface ModeShape {
   readonly linearBits: 48 | 57;
   /** Unaligned accesses raise #AC: CPL 3, CR0.AM, EFLAGS.AC. */
   readonly checksAlignment: boolean;
+  /** Whose processor this is: the same in all modes of an engine. */
+  readonly vendor: 'intel' | 'amd';
 }
 
 export interface HandlerShape {

@@ -1,8 +1,9 @@
 import { type Expressions, Op, type Value, type Variable } from '@nest86/wasm';
-import { AccessRequest } from '../memory/fast-tlb.ts';
+import { AccessRequest, tlbEntry } from '../memory/fast-tlb.ts';
 import { conditionOf } from '../semantics/branches.ts';
 import { Exception, Operation, type Place } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
+import { dataEntryOf } from './core-handlers.ts';
 import type { HandlerShape, OperandShape, RegisterField } from './shape.ts';
 import { loadOf, storeOf } from './widths.ts';
 
@@ -46,6 +47,8 @@ export abstract class StagedOperation extends Operation {
   protected abstract displacement(isAbsolute: boolean): Value;
   /** Host address of bytes at a linear address, by the fast TLB; leaves with a fault. @param what see AccessRequest */
   protected abstract checkLinear(address: Value, bytes: number, what: number): Variable;
+  /** Address of the fast TLB's bank. */
+  protected abstract bank(): Value;
   /** Leaves with the fault that a request stands for. */
   protected abstract refuse(address: Value, what: number): void;
 
@@ -67,12 +70,20 @@ export abstract class StagedOperation extends Operation {
     return this.shape.mode.bits;
   }
 
+  override get vendor(): 'intel' | 'amd' {
+    return this.shape.mode.vendor;
+  }
+
   override get isVex(): boolean {
     return this.shape.encoding !== 0;
   }
 
   override get lanes(): number {
     return this.shape.vectorBytes > 16 ? this.shape.vectorBytes / 16 : 1;
+  }
+
+  override get isRepeated(): boolean {
+    return this.shape.repeat !== 0;
   }
 
   override get operandCount(): number {
@@ -296,7 +307,7 @@ export abstract class StagedOperation extends Operation {
     const linear = this.linear(segment, offset, bytes, what);
     if (needsAlignment && bytes >= 16)
       this.checkAlignment(linear, bytes, what, AccessRequest.misalignedVector);
-    else if (this.shape.mode.checksAlignment && bytes > 1 && bytes <= 8)
+    else if (this.shape.mode.checksAlignment && bytes > 1 && bytes <= 10)
       this.checkAlignment(linear, bytes, what, AccessRequest.misaligned);
     const place: StagedPlace = { bits, host: this.checkLinear(linear, bytes, what), slot };
     return place;
@@ -304,7 +315,8 @@ export abstract class StagedOperation extends Operation {
 
   private checkAlignment(linear: Value, bytes: number, what: number, kind: number): void {
     const { x } = this;
-    const isOff = x.and(x.wrap(linear), x.i32(bytes - 1));
+    // Extended reals want a multiple of 8 (SDM vol. 3, table 6-7).
+    const isOff = x.and(x.wrap(linear), x.i32((bytes === 10 ? 8 : bytes) - 1));
     x.if(isOff, () => this.refuse(linear, what | kind | bytes), undefined, false);
   }
 
@@ -334,6 +346,20 @@ export abstract class StagedOperation extends Operation {
     return x.and(x.add(offset, base()), x.i64(-1, 0));
   }
 
+  override directPlace(segment: number, offset: Value, access: 'read' | 'write'): Value {
+    const { x, state } = this;
+    const { mode } = this.shape;
+    let address = offset;
+    if (mode.bits === 64) {
+      if (segment >= Segment.fs)
+        address = x.add(offset, x.load(Op.i64Load, state, stateOffset.segmentBase + 8 * segment));
+    } else if (!mode.isFlat || segment >= Segment.fs || segment === Segment.cs) return x.i32(0);
+    const entry = dataEntryOf(x, x.load(Op.i32Load, state, stateOffset.tlbBank), x.wrap(address));
+    const tag = x.load(Op.i64Load, entry, access === 'write' ? tlbEntry.writeTag : tlbEntry.readTag);
+    const host = x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend));
+    return x.select(x.eq(tag, x.and(address, x.i64(-4096))), host, x.i32(0));
+  }
+
   override loadPlace(place: Place, bits: number = place.bits, offset = 0): Value {
     return this.x.load(loadOf(bits), this.x.read(this.placeOf(place).host), offset);
   }
@@ -360,12 +386,14 @@ export abstract class StagedOperation extends Operation {
     this.writeRegister(4, bits, bits === 64 ? value : this.x.wrap(value));
   }
 
+  override wrapStackPointer(value: Value): Value {
+    return this.wrapAddress(value, this.shape.mode.stackAddressBits);
+  }
+
   override push(value: Value, bits: number = this.operandBits): void {
     const { x } = this;
     const kept = x.copy(value);
-    const pointer = x.copy(
-      this.wrapAddress(x.sub(this.stackPointer(), x.i64(bits / 8)), this.shape.mode.stackAddressBits),
-    );
+    const pointer = x.copy(this.wrapStackPointer(x.sub(this.stackPointer(), x.i64(bits / 8))));
     const place = this.place(Segment.ss, pointer, bits, 'write');
     this.storePlace(place, kept);
     this.commitPlace(place);
@@ -376,7 +404,7 @@ export abstract class StagedOperation extends Operation {
     const { x } = this;
     const pointer = x.copy(this.stackPointer());
     const value = x.copy(this.load(Segment.ss, pointer, bits));
-    this.setStackPointer(this.wrapAddress(x.add(pointer, x.i64(bits / 8)), this.shape.mode.stackAddressBits));
+    this.setStackPointer(this.wrapStackPointer(x.add(pointer, x.i64(bits / 8))));
     return value;
   }
 
@@ -401,13 +429,18 @@ export abstract class StagedOperation extends Operation {
     return x.and(x.add(offset, base), x.i64(-1, 0));
   }
 
+  override isCanonical(address: Value): Value {
+    const { x } = this;
+    const shift = x.i64(64 - this.shape.mode.linearBits);
+    return x.eq(x.shrS(x.shl(address, shift), shift), address);
+  }
+
   override checkTarget(address: Value): void {
     const { x } = this;
     const { mode } = this.shape;
     if (mode.bits === 64) {
       if (x.typeOf(address) !== 0x7e) return;
-      const shift = x.i64(64 - mode.linearBits);
-      this.fault(Exception.generalProtection, x.ne(x.shrS(x.shl(address, shift), shift), address), x.i32(0));
+      this.fault(Exception.generalProtection, x.eqz(this.isCanonical(address)), x.i32(0));
       return;
     }
     const limit = x.load(Op.i32Load, this.state, stateOffset.segmentLimit + 4 * Segment.cs);

@@ -9,11 +9,13 @@ import {
   jumpCacheFactor,
   jumpCacheOffset,
   tlbEntries,
+  tlbEntry,
   tlbEntryOffset,
 } from './fast-tlb.ts';
 
 /** Numbers in a bank's key. */
 const keyWords = 6;
+const Filled = { data: 1, code: 2 } as const;
 /** No page has this tag: its low bits are not zero. */
 const noTag = -1;
 
@@ -26,6 +28,10 @@ export class FastBanks implements TlbListener {
   private readonly keys: Int32Array;
   private readonly contexts: Int32Array;
   private readonly uses: Float64Array;
+  /** Bits of `Filled`: what of each bank is not empty. */
+  private readonly filled: Uint8Array;
+  /** Data pages that were entered, by bank, since the start: for statistics. */
+  readonly fills: Float64Array;
   private clock = 0;
   private readonly words: Int32Array;
   /** Byte address of the bank in use. */
@@ -33,7 +39,7 @@ export class FastBanks implements TlbListener {
 
   /** @param first byte address of the banks, a multiple of 16 */
   constructor(
-    private readonly buffer: ArrayBufferLike,
+    buffer: ArrayBufferLike,
     private readonly first: number,
     private readonly count: number,
   ) {
@@ -41,6 +47,8 @@ export class FastBanks implements TlbListener {
     this.keys = new Int32Array(count * keyWords).fill(-2);
     this.contexts = new Int32Array(count).fill(-2);
     this.uses = new Float64Array(count);
+    this.fills = new Float64Array(count);
+    this.filled = new Uint8Array(count).fill(Filled.data | Filled.code);
     this.current = first;
     this.clear();
   }
@@ -60,19 +68,7 @@ export class FastBanks implements TlbListener {
     pkrs: number,
   ): number {
     const { keys, count, uses } = this;
-    let bank = 0;
-    for (; bank < count; bank++) {
-      const at = bank * keyWords;
-      if (
-        keys[at] === context &&
-        keys[at + 1] === privilege &&
-        keys[at + 2] === mode &&
-        keys[at + 3] === judge &&
-        keys[at + 4] === pkru &&
-        keys[at + 5] === pkrs
-      )
-        break;
-    }
+    let bank = this.indexOf(context, privilege, mode, judge, pkru, pkrs);
     if (bank === count) {
       bank = 0;
       for (let other = 1; other < count; other++) if (uses[other] < uses[bank]) bank = other;
@@ -86,16 +82,62 @@ export class FastBanks implements TlbListener {
     return this.current;
   }
 
+  /** The bank of a key, or 0: it is not made. */
+  find(context: number, privilege: number, mode: number, judge: number, pkru: number, pkrs: number): number {
+    const bank = this.indexOf(context, privilege, mode, judge, pkru, pkrs);
+    return bank === this.count ? 0 : this.first + bank * bankSize;
+  }
+
+  private indexOf(
+    context: number,
+    privilege: number,
+    mode: number,
+    judge: number,
+    pkru: number,
+    pkrs: number,
+  ): number {
+    const { keys, count } = this;
+    for (let bank = 0; bank < count; bank++) {
+      const at = bank * keyWords;
+      if (
+        keys[at] === context &&
+        keys[at + 1] === privilege &&
+        keys[at + 2] === mode &&
+        keys[at + 3] === judge &&
+        keys[at + 4] === pkru &&
+        keys[at + 5] === pkrs
+      )
+        return bank;
+    }
+    return count;
+  }
+
   /** Adds a data page to the current bank. @param kinds bits of `Fast` @param host address of the page */
   fill(low: number, high: number, kinds: number, host: number): void {
+    this.fillIn(this.current, low, high, kinds, host);
+  }
+
+  /** Host address of a byte of a data page that a bank has, or -1. @param bank address */
+  dataHost(bank: number, low: number, high: number, isWrite: boolean): number {
     const { words } = this;
+    const at = (bank + tlbEntryOffset(low)) >> 2;
+    const tag = isWrite ? at + 2 : at;
+    if (words[tag] !== (low & ~0xfff) || words[tag + 1] !== high) return -1;
+    return (low + words[at + 4]) >>> 0;
+  }
+
+  /** As `fill`. @param bank address */
+  fillIn(bank: number, low: number, high: number, kinds: number, host: number): void {
+    const { words } = this;
+    this.fills[(bank - this.first) / bankSize]++;
     const page = low & ~0xfff;
-    const at = (this.current + tlbEntryOffset(low)) >> 2;
+    const at = (bank + tlbEntryOffset(low)) >> 2;
     words[at] = (kinds & Fast.read) !== 0 ? page : noTag;
     words[at + 1] = (kinds & Fast.read) !== 0 ? high : noTag;
     words[at + 2] = (kinds & Fast.write) !== 0 ? page : noTag;
     words[at + 3] = (kinds & Fast.write) !== 0 ? high : noTag;
     words[at + 4] = host - page;
+    this.note(bank, Filled.data);
   }
 
   fillCode(low: number, high: number, host: number): void {
@@ -104,6 +146,7 @@ export class FastBanks implements TlbListener {
     words[at] = low & ~0xfff;
     words[at + 1] = high;
     words[at + 2] = host;
+    this.note(this.current, Filled.code);
   }
 
   /** Host address of a code page in the current bank, or -1. */
@@ -122,6 +165,14 @@ export class FastBanks implements TlbListener {
     words[at + 1] = high;
     words[at + 2] = record;
     words[at + 3] = host;
+  }
+
+  /** Record that indirect branches to a linear address go to while its page lies at a host address, or 0. */
+  jumpTarget(low: number, high: number, host: number): number {
+    const { words } = this;
+    const at =
+      (this.current + jumpCacheOffset + (Math.imul(low, jumpCacheFactor) >>> 20) * jumpCacheEntry.size) >> 2;
+    return words[at] === low && words[at + 1] === high && words[at + 3] >>> 0 === host ? words[at + 2] : 0;
   }
 
   // TlbListener.
@@ -156,7 +207,7 @@ export class FastBanks implements TlbListener {
     const { words } = this;
     const end = host + pages * 4096;
     for (let bank = 0; bank < this.count; bank++) {
-      if (this.uses[bank] === 0) continue;
+      if ((this.filled[bank] & Filled.data) === 0) continue;
       const start = (this.first + bank * bankSize) >> 2;
       for (let at = start; at < start + tlbEntries * 8; at += 8) {
         if (words[at + 2] === noTag) continue;
@@ -173,22 +224,42 @@ export class FastBanks implements TlbListener {
     const page = low & ~0xfff;
     const at = (bank + tlbEntryOffset(low)) >> 2;
     const isRead = words[at] === page && words[at + 1] === high;
-    if (isRead || (words[at + 2] === page && words[at + 3] === high)) words.fill(noTag, at, at + 4);
+    if (isRead || (words[at + 2] === page && words[at + 3] === high)) {
+      words[at] = noTag;
+      words[at + 1] = noTag;
+      words[at + 2] = noTag;
+      words[at + 3] = noTag;
+    }
     const code = this.codeAt(bank, low);
-    if (words[code] === page && words[code + 1] === high) words.fill(noTag, code, code + 2);
+    if (words[code] === page && words[code + 1] === high) {
+      words[code] = noTag;
+      words[code + 1] = noTag;
+    }
   }
 
   private codeAt(bank: number, low: number): number {
     return (bank + codeEntriesOffset + ((low >>> 12) & (codeEntries - 1)) * codeEntry.size) >> 2;
   }
 
+  /** Nothing is done for what has been empty since the last time. */
   private clearBank(bank: number): void {
-    const start = this.first + bank * bankSize;
-    new Uint8Array(this.buffer, start, codeEntriesOffset + codeEntries * codeEntry.size).fill(0xff);
+    const { words, filled } = this;
+    const start = (this.first + bank * bankSize) >> 2;
+    if ((filled[bank] & Filled.data) !== 0)
+      words.fill(noTag, start, start + tlbEntries * (tlbEntry.size / 4));
+    if ((filled[bank] & Filled.code) !== 0) {
+      const code = start + codeEntriesOffset / 4;
+      words.fill(noTag, code, code + codeEntries * (codeEntry.size / 4));
+    }
+    filled[bank] = 0;
   }
 
   private clearJumps(bank: number): void {
-    const start = this.first + bank * bankSize + jumpCacheOffset;
-    new Uint8Array(this.buffer, start, jumpCacheEntries * jumpCacheEntry.size).fill(0xff);
+    const start = (this.first + bank * bankSize + jumpCacheOffset) >> 2;
+    this.words.fill(noTag, start, start + jumpCacheEntries * (jumpCacheEntry.size / 4));
+  }
+
+  private note(bank: number, kind: number): void {
+    this.filled[(bank - this.first) / bankSize] |= kind;
   }
 }

@@ -12,16 +12,25 @@ import { Exception } from '../semantics/operation.ts';
 import { stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 import type { Breakpoints } from '../system/breakpoints.ts';
-import { guestFault, pageFault } from '../system/fault.ts';
+import { guestFault, pageFault, Unwind } from '../system/fault.ts';
 import type { LinearMemory } from '../system/unit.ts';
+import { Answer } from '../virtualization/extension.ts';
 import type { FastBanks } from './fast-banks.ts';
 import { AccessRequest } from './fast-tlb.ts';
+import { QuickAccess } from './quick-access.ts';
 
-/** Faults of the second stage belong to the owner of the guest. */
+/** Faults of the second stage, and accesses to a virtualized APIC, belong to the owner of the guest. */
 export interface SecondStageFaults {
-  /** @returns true if the access is to be tried again */
-  secondStageFault(out: Translation, access: number, low: number, high: number): boolean;
+  /** @returns 0 if the access is to be tried again, else the vector to unwind with */
+  secondStageFault(out: Translation, access: number, low: number, high: number, isLinear: boolean): number;
+  /** @returns one of `Answer` */
+  apicAccess(offset: number, bytes: number, access: number, low: number, high: number): number;
+  readApic(offset: number, bytes: number): number;
+  writeApic(offset: number, bytes: number, value: number): void;
 }
+
+/** Stands for a page that the extension answers for. */
+const virtualApicPage = -1;
 
 /** A store to scratch bytes that waits for its commit: up to two pieces, each in one page. */
 interface Pending {
@@ -37,6 +46,8 @@ export class ProcessorMemory implements LinearMemory {
   readonly out: Translation = new Translation();
   /** Accesses that generated code could not make by itself, since the start. */
   slowAccesses = 0;
+  /** The instruction is executed alone: the run loop looks right behind it. */
+  isAlone = false;
   private readonly pending: Pending[] = Array.from({ length: 4 }, () => ({
     bytes: 0,
     first: 0,
@@ -44,20 +55,26 @@ export class ProcessorMemory implements LinearMemory {
     offset0: 0,
     page1: 0,
   }));
+  /** @internal */
+  readonly quick: QuickAccess;
   private readonly physical: PhysicalMemory;
   private readonly view: DataView;
+  /** @internal */
+  readonly words: Int32Array;
 
   constructor(
     private readonly state: VcpuState,
     private readonly mmu: Mmu,
-    private readonly context: PagingContext,
+    public context: PagingContext,
     private readonly banks: FastBanks,
     buffer: ArrayBufferLike,
     private readonly faults: SecondStageFaults | undefined,
     private readonly breakpoints: Breakpoints,
   ) {
     this.physical = mmu.memory;
+    this.quick = new QuickAccess(state, banks, breakpoints);
     this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer);
   }
 
   // For generated code.
@@ -66,6 +83,8 @@ export class ProcessorMemory implements LinearMemory {
   access(low: number, high: number, what: number): number {
     this.slowAccesses++;
     if ((what & refusals) !== 0) return this.refuse(what);
+    // Generated code may have changed the privilege.
+    this.banks.current = this.state.get('tlbBank');
     const bytes = what & 0xff;
     const isWrite = (what & AccessRequest.write) !== 0;
     const user = this.state.get('cpl') === 3 ? Access.user : 0;
@@ -83,10 +102,12 @@ export class ProcessorMemory implements LinearMemory {
         this.banks.fill(low, high, out.fast & (Fast.read | Fast.write), offset);
       if (offset >= 0 && !out.apicAccess && (!isWrite || this.mayWrite(offset, out.page)))
         return offset + (low & 0xfff);
+      if (out.apicAccess && !this.asksForApic(low & 0xfff, bytes, kind, low, high)) return -1;
       pending.first = bytes;
       pending.page0 = out.page;
       pending.offset0 = low & 0xfff;
     } else {
+      if (out.apicAccess && !this.asksForApic(low & 0xfff, inPage, kind, low, high)) return -1;
       pending.first = inPage;
       pending.page0 = out.page;
       pending.offset0 = low & 0xfff;
@@ -94,6 +115,7 @@ export class ProcessorMemory implements LinearMemory {
       const nextLow = (low + inPage) | 0;
       const nextHigh = nextLow === 0 && this.context.efer & 0x400 ? (high + 1) | 0 : high;
       if (!this.translate(nextLow, nextHigh, kind, what)) return -1;
+      if (out.apicAccess && !this.asksForApic(0, bytes - inPage, kind, nextLow, nextHigh)) return -1;
       pending.page1 = out.page;
       if (isWatched) this.breakpoints.access(low, high, bytes, isWrite);
     }
@@ -128,11 +150,36 @@ export class ProcessorMemory implements LinearMemory {
         state.set('faultError', 0);
         return false;
       }
-      if (this.faults?.secondStageFault(out, kind, low, high) !== true) {
-        state.set('faultVector', -1);
-        return false;
-      }
+      const vector = this.secondStageVector(kind, low, high);
+      if (vector === 0) continue;
+      state.set('faultVector', vector);
+      state.set('faultError', -1);
+      return false;
     }
+  }
+
+  private secondStageVector(kind: number, low: number, high: number): number {
+    return this.faults?.secondStageFault(this.out, kind, low, high, true) ?? Unwind.problem;
+  }
+
+  /**
+   * Asks about an access to the APIC-access page, whose page becomes `virtualApicPage` if the extension answers for it. False, with the way
+   * out in the state, if it is not to be made. What a write leads to must happen right behind its instruction.
+   */
+  private asksForApic(offset: number, bytes: number, kind: number, low: number, high: number): boolean {
+    const { faults, out, state } = this;
+    if (faults === undefined) return true;
+    if ((kind & Access.write) !== 0 && !this.isAlone) {
+      state.set('faultVector', Unwind.alone);
+      return false;
+    }
+    const answer = faults.apicAccess(offset, bytes, kind, low, high);
+    if (answer === Answer.exit) {
+      state.set('faultVector', Unwind.exit);
+      return false;
+    }
+    if (answer === Answer.completed) out.page = virtualApicPage;
+    return true;
   }
 
   private refuse(what: number): number {
@@ -161,12 +208,17 @@ export class ProcessorMemory implements LinearMemory {
 
   /** Devices see naturally aligned accesses of 1, 2 and 4 bytes. */
   private readPiece(page: number, offset: number, bytes: number, target: number): void {
+    if (page === virtualApicPage) {
+      this.readApic(offset, bytes, target);
+      return;
+    }
     const host = this.physical.offsetOf(page);
     const all = this.physical.bytes;
     if (host >= 0) {
       all.copyWithin(target, host + offset, host + offset + bytes);
       return;
     }
+    this.state.set('eventWaits', -1);
     for (let done = 0; done < bytes; ) {
       const size = pieceSize(offset + done, bytes - done);
       const value = this.physical.read(page, offset + done, size);
@@ -175,14 +227,35 @@ export class ProcessorMemory implements LinearMemory {
     }
   }
 
+  private readApic(offset: number, bytes: number, target: number): void {
+    const { bytes: all } = this.physical;
+    for (let done = 0; done < bytes; ) {
+      const size = pieceSize(offset + done, bytes - done);
+      const value = this.faults!.readApic(offset + done, size);
+      for (let i = 0; i < size; i++) all[target + done + i] = value >>> (8 * i);
+      done += size;
+    }
+  }
+
   private writePiece(page: number, offset: number, bytes: number, source: number): void {
     const { physical, view } = this;
+    if (page === virtualApicPage) {
+      for (let done = 0; done < bytes; ) {
+        const size = pieceSize(offset + done, bytes - done);
+        const value = view.getInt32(source + done, true);
+        this.faults!.writeApic(offset + done, size, size === 4 ? value : value & ((1 << (8 * size)) - 1));
+        done += size;
+      }
+      return;
+    }
     const host = physical.writableOffsetOf(page);
     if (host >= 0) {
       physical.bytes.copyWithin(host + offset, source, source + bytes);
       physical.written(host + offset, bytes);
       return;
     }
+    // A device that is written to may raise an interrupt.
+    this.state.set('eventWaits', -1);
     for (let done = 0; done < bytes; ) {
       const size = pieceSize(offset + done, bytes - done);
       const at = source + done;
@@ -196,6 +269,15 @@ export class ProcessorMemory implements LinearMemory {
   // For TypeScript.
 
   read(low: number, high: number, bytes: number, system = false): number {
+    const host = this.quick.host(this.context, low, high, bytes, false, system);
+    if (host >= 0) {
+      const { view } = this;
+      return bytes === 4
+        ? view.getInt32(host, true)
+        : bytes === 2
+          ? view.getUint16(host, true)
+          : view.getUint8(host);
+    }
     let value = 0;
     if (!system && this.breakpoints.watchesData) this.breakpoints.access(low, high, bytes, false);
     for (let done = 0; done < bytes; ) {
@@ -203,7 +285,9 @@ export class ProcessorMemory implements LinearMemory {
       const size = Math.min(0x1000 - (at & 0xfff), pieceSize(at, bytes - done));
       const atHigh = this.carry(low, high, done);
       this.check(at, atHigh, Access.read, system);
-      const piece = this.physical.read(this.out.page, at & 0xfff, size);
+      const piece = this.isVirtualApic(Access.read, at, atHigh, size, system)
+        ? this.faults!.readApic(at & 0xfff, size)
+        : this.physical.read(this.out.page, at & 0xfff, size);
       value |= (size === 4 ? piece : piece & ((1 << (8 * size)) - 1)) << (8 * done);
       done += size;
     }
@@ -211,23 +295,76 @@ export class ProcessorMemory implements LinearMemory {
   }
 
   write(low: number, high: number, bytes: number, value: number, system = false): void {
+    const host = this.quick.host(this.context, low, high, bytes, true, system);
+    if (host >= 0) {
+      const { view } = this;
+      if (bytes === 4) view.setInt32(host, value, true);
+      else if (bytes === 2) view.setInt16(host, value, true);
+      else view.setInt8(host, value);
+      return;
+    }
     if ((low & 0xfff) + bytes > 0x1000) this.probe(low, high, bytes, true, system);
     if (!system && this.breakpoints.watchesData) this.breakpoints.access(low, high, bytes, true);
     for (let done = 0; done < bytes; ) {
       const at = (low + done) | 0;
       const size = pieceSize(at, bytes - done);
-      this.check(at, this.carry(low, high, done), Access.write, system);
-      this.physical.write(this.out.page, at & 0xfff, size, value >>> (8 * done));
+      const atHigh = this.carry(low, high, done);
+      this.check(at, atHigh, Access.write, system);
+      const piece = value >>> (8 * done);
+      if (this.isVirtualApic(Access.write, at, atHigh, size, system))
+        this.faults!.writeApic(at & 0xfff, size, piece);
+      else this.physical.write(this.out.page, at & 0xfff, size, piece);
       done += size;
     }
   }
 
+  readPair(low: number, high: number, out: Int32Array, system = false): void {
+    const host = this.quick.host(this.context, low, high, 8, false, system);
+    if (host >= 0) {
+      out[0] = this.view.getInt32(host, true);
+      out[1] = this.view.getInt32(host + 4, true);
+      return;
+    }
+    const first = this.read(low, high, 4, system);
+    out[1] = this.read((low + 4) | 0, this.carry(low, high, 4), 4, system);
+    out[0] = first;
+  }
+
+  writePair(low: number, high: number, valueLow: number, valueHigh: number, system = false): void {
+    const host = this.quick.host(this.context, low, high, 8, true, system);
+    if (host >= 0) {
+      this.view.setInt32(host, valueLow, true);
+      this.view.setInt32(host + 4, valueHigh, true);
+      return;
+    }
+    this.write(low, high, 4, valueLow, system);
+    this.write((low + 4) | 0, this.carry(low, high, 4), 4, valueHigh, system);
+  }
+
+  /** @internal */
+  wordsAt(low: number, high: number, bytes: number, isWrite: boolean, system: boolean): number {
+    if ((low & 3) !== 0) return -1;
+    const host = this.quick.host(this.context, low, high, bytes, isWrite, system);
+    return host < 0 ? -1 : host >>> 2;
+  }
+
   probe(low: number, high: number, bytes: number, isWrite: boolean, system = false): void {
+    if (this.quick.host(this.context, low, high, bytes, isWrite, system) >= 0) return;
     const kind = isWrite ? Access.write : Access.read;
     this.check(low, high, kind, system);
     const first = 0x1000 - (low & 0xfff);
     for (let done = first; done < bytes; done += 0x1000)
       this.check((low + done) | 0, this.carry(low, high, done), kind, system);
+  }
+
+  /** Whether the extension answers for the page that was just translated. */
+  private isVirtualApic(kind: number, low: number, high: number, bytes: number, system: boolean): boolean {
+    const { out, faults } = this;
+    if (!out.apicAccess || faults === undefined) return false;
+    const user = system ? Access.implicit : this.state.get('cpl') === 3 ? Access.user : 0;
+    const answer = faults.apicAccess(low & 0xfff, bytes, kind | user, low, high);
+    if (answer === Answer.exit) throw guestFault(Unwind.exit);
+    return answer === Answer.completed;
   }
 
   /** Upper half of `high:low + done`; outside long mode addresses have 32 bits. */
@@ -240,10 +377,14 @@ export class ProcessorMemory implements LinearMemory {
     const user = system ? Access.implicit : this.state.get('cpl') === 3 ? Access.user : 0;
     for (;;) {
       const fault = this.mmu.translate(this.context, low, high, kind | user, this.out);
-      if (fault === Fault.none) return;
+      if (fault === Fault.none) {
+        this.quick.fill(this.context, low, high, this.out, system);
+        return;
+      }
       if (fault === Fault.page) throw pageFault(this.out.errorCode, low, high);
       if (fault === Fault.nonCanonical) throw guestFault(Exception.generalProtection, 0);
-      if (this.faults?.secondStageFault(this.out, kind | user, low, high) !== true) throw guestFault(-1);
+      const vector = this.secondStageVector(kind | user, low, high);
+      if (vector !== 0) throw guestFault(vector);
     }
   }
 }

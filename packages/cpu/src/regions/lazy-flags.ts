@@ -4,6 +4,7 @@ import {
   addFlags,
   condition,
   keepCarry,
+  logicFlags,
   type StatusFlags,
   signExtend,
   subtractFlags,
@@ -11,75 +12,135 @@ import {
 import { stateOffset } from '../state/layout.ts';
 
 /** What the last flag-setting instruction did; kept as numbers in `kind`, since blocks may be reached from several. */
-type Operation = 'add' | 'subtract' | 'increment' | 'decrement';
+type Operation = 'add' | 'subtract' | 'increment' | 'decrement' | 'logic';
 interface Pending {
   readonly operation: Operation;
   readonly bits: number;
 }
 
-const operations: readonly Operation[] = ['add', 'subtract', 'increment', 'decrement'];
+const operations: readonly Operation[] = ['add', 'subtract', 'increment', 'decrement', 'logic'];
 const widths = [8, 16, 32, 64];
 
 function kindOf(pending: Pending): number {
   return 1 + operations.indexOf(pending.operation) * 4 + widths.indexOf(pending.bits);
 }
 
+/** `kind` of flags that are in the state already: on ways out only. */
+const isStored = -1;
+
+/** Operands in variables, and what makes flags of them if somebody asks. */
+interface Deferred {
+  readonly types: readonly ValueType[];
+  readonly formula: (operands: readonly Value[]) => StatusFlags;
+}
+
+/** The same over what the flags were before. */
+interface Layer {
+  readonly types: readonly ValueType[];
+  readonly kept: 'noncarry' | 'any';
+  readonly formula: (old: StatusFlags, operands: readonly Value[]) => StatusFlags;
+}
+
+/** What is known about the flags at a place in a region's code; `undefined`: as `kind` says. */
+export type KnownFlags = Pending | 'canonical' | undefined;
+
 /**
  * Status flags of a region, in three locals: `kind` 0 is the canonical form (a: result, b: aux); else a and b are the operands of an operation
- * whose flags nobody has asked for yet (b of INC and DEC: the carry that stays). Writing three locals costs nothing once compiled
- * (engine-decisions H); what is asked for in the same block is computed from the operands directly.
+ * whose flags nobody has asked for yet (b of INC and DEC: the carry that stays). Writing locals costs nothing once compiled
+ * (engine-decisions H); what is asked for in the same block is computed from the operands directly. Within a block, formulas of definitions may be
+ * pending too: on its operands, which then are in a, b and c, or as a layer over something else. What a way out needs of them is computed there.
  */
 export class LazyFlags {
   private readonly kind: Variable;
-  private readonly a: Variable;
-  private readonly b: Variable;
-  /** What is known about `kind` here: undefined at the start of a block. */
-  private known: Pending | 'canonical' | undefined;
+  /** a, b, c. */
+  private readonly operands: readonly Variable[];
+  private readonly layerOperands: readonly Variable[];
+  /** What is known here: undefined at the start of a block that may be reached with several kinds. */
+  private known: KnownFlags | Deferred;
+  private layer: Layer | undefined;
 
   constructor(
     private readonly x: Compiler,
     private readonly state: Variable,
     private readonly library: CallLibrary,
   ) {
+    const wide = (): Variable => x.variable(ValueType.i64);
     this.kind = x.variable(ValueType.i32);
-    this.a = x.variable(ValueType.i64);
-    this.b = x.variable(ValueType.i64);
+    this.operands = [wide(), wide(), wide()];
+    this.layerOperands = [wide(), wide(), wide()];
   }
 
   load(state: Value): void {
     const { x } = this;
     x.write(this.kind, x.i32(0));
-    x.write(this.a, x.load(Op.i64Load, state, stateOffset.flagResult));
-    x.write(this.b, x.load(Op.i64Load32U, state, stateOffset.flagAux));
+    x.write(this.operands[0], x.load(Op.i64Load, state, stateOffset.flagResult));
+    x.write(this.operands[1], x.load(Op.i64Load32U, state, stateOffset.flagAux));
   }
 
-  /** Stores the canonical form, whatever is pending. */
+  /** Behind all ways out: stores the canonical form, whatever is pending. */
   store(state: Value): void {
     const { x } = this;
-    this.known = undefined;
-    this.materialize(state, [x.read(this.kind), x.read(this.a), x.read(this.b)]);
+    const [a, b] = this.operands;
+    x.if(x.ne(x.read(this.kind), x.i32(isStored)), () =>
+      this.library(materializeFlags, [state, x.read(this.kind), x.read(a), x.read(b)]),
+    );
   }
 
-  startBlock(): void {
-    this.known = undefined;
+  startBlock(known: KnownFlags): void {
+    this.known = known;
+    this.layer = undefined;
   }
 
-  set(operation: 'add' | 'subtract', bits: number, a: Value, b: Value): void {
-    this.remember({ operation, bits }, this.wide(bits, a), this.wide(bits, b));
+  /**
+   * Before the code on a way out, which must not touch what is known on the other way.
+   * @param isCold the way is seldom gone: what can be left to the library is
+   */
+  leave(isCold: boolean): void {
+    if (this.layer === undefined && (this.known === undefined || (isCold && !isDeferred(this.known)))) return;
+    const { x } = this;
+    const { result, aux } = this.canonical();
+    const state = x.read(this.state);
+    x.store(Op.i64Store, state, result, stateOffset.flagResult);
+    x.store(Op.i32Store, state, aux, stateOffset.flagAux);
+    x.write(this.kind, x.i32(isStored));
+  }
+
+  /** Before other blocks: no formula is pending any more. Answers what is known. */
+  settle(): KnownFlags {
+    if (this.layer !== undefined || isDeferred(this.known)) this.setCanonical(this.canonical());
+    return this.known as KnownFlags;
+  }
+
+  set(operation: 'add' | 'subtract' | 'logic', bits: number, a: Value, b?: Value): void {
+    this.remember({ operation, bits }, this.wide(a), b === undefined ? undefined : this.wide(b));
   }
 
   step(isIncrement: boolean, bits: number, a: Value): void {
     const carry = this.x.extendU(this.carry());
-    this.remember({ operation: isIncrement ? 'increment' : 'decrement', bits }, this.wide(bits, a), carry);
+    this.remember({ operation: isIncrement ? 'increment' : 'decrement', bits }, this.wide(a), carry);
   }
 
   setCanonical(flags: StatusFlags): void {
     const { x } = this;
+    const [a, b] = this.operands;
     const aux = x.extendU(flags.aux);
     x.write(this.kind, x.i32(0));
-    x.write(this.a, flags.result);
-    x.write(this.b, aux);
+    x.write(a, flags.result);
+    x.write(b, aux);
     this.known = 'canonical';
+    this.layer = undefined;
+  }
+
+  defer(operands: readonly Value[], formula: Deferred['formula']): void {
+    this.known = { types: this.keep(this.operands, operands), formula };
+    this.layer = undefined;
+  }
+
+  deferSome(operands: readonly Value[], kept: Layer['kept'], formula: Layer['formula']): void {
+    const { layer } = this;
+    // What an earlier layer changed is changed again.
+    if (layer !== undefined && !(layer.kept === 'noncarry' && kept === 'noncarry')) this.settle();
+    this.layer = { types: this.keep(this.layerOperands, operands), kept, formula };
   }
 
   /** The canonical form now. */
@@ -88,18 +149,19 @@ export class LazyFlags {
   }
 
   carry(): Value {
-    const { x, known } = this;
-    if (known === undefined || known === 'canonical') return condition(x, this.canonical(), 2);
-    const [a, b] = [x.read(this.a), x.read(this.b)];
+    const { x, known, layer } = this;
+    if (layer !== undefined || !isPending(known)) return condition(x, this.canonical(), 2);
+    const [a, b] = this.operands.map((one) => x.read(one));
     if (known.operation === 'subtract') return x.ltU(a, b);
     if (known.operation === 'add') return x.ltU(this.truncated(known.bits, x.add(a, b)), a);
+    if (known.operation === 'logic') return x.i32(0);
     return x.wrap(b);
   }
 
   /** i32, 0 or 1. */
   condition(code: number): Value {
-    const { x, known } = this;
-    if (known !== undefined && known !== 'canonical') {
+    const { x, known, layer } = this;
+    if (layer === undefined && isPending(known)) {
       const value = this.direct(known, code >> 1);
       if (value !== undefined) return (code & 1) !== 0 ? x.eqz(value) : value;
     }
@@ -110,7 +172,7 @@ export class LazyFlags {
   private direct(pending: Pending, pair: number): Value | undefined {
     const { x } = this;
     const { operation, bits } = pending;
-    const [a, b] = [x.read(this.a), x.read(this.b)];
+    const [a, b] = this.operands.map((one) => x.read(one));
     if (pair === 1) return this.carry();
     if (operation === 'subtract') {
       if (pair === 2) return x.eq(a, b);
@@ -118,6 +180,13 @@ export class LazyFlags {
       if (pair === 6) return x.ltS(this.signed(bits, a), this.signed(bits, b));
       if (pair === 7) return x.compute(Op.i64LeS, this.signed(bits, a), this.signed(bits, b));
       if (pair === 4) return x.ltS(this.signed(bits, x.sub(a, b)), x.i64(0));
+      return undefined;
+    }
+    if (operation === 'logic') {
+      // CF and OF are 0.
+      if (pair === 2 || pair === 3) return x.eqz(a);
+      if (pair === 4 || pair === 6) return x.ltS(this.signed(bits, a), x.i64(0));
+      if (pair === 7) return x.compute(Op.i64LeS, this.signed(bits, a), x.i64(0));
       return undefined;
     }
     const result = operation === 'add' ? x.add(a, b) : x.add(a, x.i64(operation === 'increment' ? 1 : -1));
@@ -128,36 +197,52 @@ export class LazyFlags {
 
   /** The canonical form, whatever is pending. */
   private canonical(): StatusFlags {
+    const { layer } = this;
+    const base = this.canonicalBase();
+    if (layer === undefined) return base;
+    return layer.formula(base, this.kept(this.layerOperands, layer.types));
+  }
+
+  private canonicalBase(): StatusFlags {
     const { x, known } = this;
-    if (known === 'canonical') return { result: x.read(this.a), aux: x.wrap(x.read(this.b)) };
-    if (known !== undefined) return this.compute(known);
+    const [a, b] = this.operands;
+    if (known === 'canonical') return { result: x.read(a), aux: x.wrap(x.read(b)) };
+    if (isPending(known)) return flagsOf(x, known, x.read(a), x.read(b));
+    if (known !== undefined) return known.formula(this.kept(this.operands, known.types));
     // Whichever it was: through the state, by a function of the library, so that no region carries all the kinds.
     const state = x.read(this.state);
-    this.materialize(state, [x.read(this.kind), x.read(this.a), x.read(this.b)]);
+    this.library(materializeFlags, [state, x.read(this.kind), x.read(a), x.read(b)]);
     return {
       result: x.load(Op.i64Load, state, stateOffset.flagResult),
       aux: x.load(Op.i32Load, state, stateOffset.flagAux),
     };
   }
 
-  private materialize(state: Value, [kind, a, b]: readonly [Value, Value, Value]): void {
-    this.library(materializeFlags, [state, kind, a, b]);
+  private keep(variables: readonly Variable[], operands: readonly Value[]): ValueType[] {
+    const types = operands.map((operand) => this.x.typeOf(operand));
+    const wide = operands.map((operand) => this.wide(operand));
+    for (const [i, value] of wide.entries()) this.x.write(variables[i], value);
+    return types;
   }
 
-  private compute(pending: Pending): StatusFlags {
-    return flagsOf(this.x, pending, this.x.read(this.a), this.x.read(this.b));
+  private kept(variables: readonly Variable[], types: readonly ValueType[]): Value[] {
+    const { x } = this;
+    return types.map((type, i) =>
+      type === ValueType.i64 ? x.read(variables[i]) : x.wrap(x.read(variables[i])),
+    );
   }
 
-  private remember(pending: Pending, a: Value, b: Value): void {
+  private remember(pending: Pending, a: Value, b: Value | undefined): void {
     const { x } = this;
     x.write(this.kind, x.i32(kindOf(pending)));
-    x.write(this.a, a);
-    x.write(this.b, b);
+    x.write(this.operands[0], a);
+    if (b !== undefined) x.write(this.operands[1], b);
     this.known = pending;
+    this.layer = undefined;
   }
 
-  private wide(bits: number, value: Value): Value {
-    return bits === 64 ? value : this.x.extendU(value);
+  private wide(value: Value): Value {
+    return this.x.typeOf(value) === ValueType.i64 ? value : this.x.extendU(value);
   }
 
   private truncated(bits: number, value: Value): Value {
@@ -169,6 +254,20 @@ export class LazyFlags {
   }
 }
 
+/** Whether what is known at two places is the same. */
+export function isSameKind(one: KnownFlags, other: KnownFlags): boolean {
+  if (typeof one !== 'object' || typeof other !== 'object') return one === other;
+  return one.operation === other.operation && one.bits === other.bits;
+}
+
+function isDeferred(known: KnownFlags | Deferred): known is Deferred {
+  return typeof known === 'object' && 'formula' in known;
+}
+
+function isPending(known: KnownFlags | Deferred): known is Pending {
+  return typeof known === 'object' && 'operation' in known;
+}
+
 const allKinds: readonly Pending[] = operations.flatMap((operation) =>
   widths.map((bits) => ({ operation, bits })),
 );
@@ -177,6 +276,7 @@ const allKinds: readonly Pending[] = operations.flatMap((operation) =>
 function flagsOf(x: Expressions, { operation, bits }: Pending, wideA: Value, wideB: Value): StatusFlags {
   const narrow = (value: Value): Value => (bits === 64 ? value : x.wrap(value));
   const a = narrow(wideA);
+  if (operation === 'logic') return logicFlags(x, bits, a);
   if (operation === 'add' || operation === 'subtract') {
     const b = narrow(wideB);
     return operation === 'add'

@@ -4,8 +4,9 @@ import type { HandlerShape, RegisterField } from '../interpreter/shape.ts';
 import { StagedOperation } from '../interpreter/staged-operation.ts';
 import type { CallLibrary } from '../library/function.ts';
 import { AccessRequest, tlbEntry } from '../memory/fast-tlb.ts';
-import type { StatusFlags } from '../semantics/flags.ts';
+import { addFlags, type StatusFlags, subtractFlags } from '../semantics/flags.ts';
 import { stateOffset } from '../state/layout.ts';
+import type { AccessFacts } from './access-facts.ts';
 import type { LazyFlags } from './lazy-flags.ts';
 
 /** A record's fields, as constants of compiled code. */
@@ -22,6 +23,14 @@ export interface RecordFields {
   readonly next: number;
 }
 
+/** The byte that was written last, by itself. */
+export interface LowByte {
+  /** i32 */
+  readonly variable: Variable;
+  /** The register whose lowest byte it is, or -1. */
+  register: number;
+}
+
 /** What the instructions of a region share. */
 export interface RegionCells {
   readonly state: Variable;
@@ -31,9 +40,20 @@ export interface RegionCells {
   readonly registers: readonly (Variable | undefined)[];
   /** Lanes of vector registers: 2 × number + lane; undefined for those the region does not use. */
   readonly vectors: readonly (Variable | undefined)[];
+  readonly lowByte: LowByte;
+  /** See `Operation.isLoud`; undefined where the region has no vectors. */
+  readonly loud: Variable | undefined;
+  /** Vector constants in locals, by their words: the compiler makes others anew, of several instructions, wherever they are used. */
+  readonly constants: ReadonlyMap<string, Variable>;
   readonly flags: LazyFlags;
+  readonly accesses: AccessFacts;
+  /** Registers and lanes that were written so far, at any place of the region: `registers` and `vectors` by index. */
+  readonly writtenRegisters: boolean[];
+  readonly writtenVectors: boolean[];
   /** Leaves the region: the interpreter goes on with the present instruction. */
   leave(): void;
+  /** Before the block is left for another. */
+  endBlock(): void;
   /** To a successor of the block. */
   goTo(isTaken: boolean): void;
   /** Notes that the present instruction, a call, will return behind it. */
@@ -45,7 +65,7 @@ export interface RegionCells {
 /** Staging of definitions in compiled regions: operands are constants, registers are locals, every doubt leaves to the interpreter. */
 export class RegionOperation extends StagedOperation {
   constructor(
-    compiler: Compiler,
+    private readonly compiler: Compiler,
     shape: HandlerShape,
     private readonly fields: RecordFields,
     private readonly cells: RegionCells,
@@ -95,6 +115,7 @@ export class RegionOperation extends StagedOperation {
   }
 
   override writeVectorRegister(number: number, lane: number, value: Value): void {
+    this.cells.writtenVectors[2 * number + lane] = true;
     this.x.write(this.vectorVariable(number, lane), value);
   }
 
@@ -134,7 +155,8 @@ export class RegionOperation extends StagedOperation {
   }
 
   private part(cell: number, bits: number): Value {
-    const { x } = this;
+    const { x, cells } = this;
+    if (bits === 8 && cell === 8 * cells.lowByte.register) return x.copy(x.read(cells.lowByte.variable));
     const value = x.read(this.variable(cell));
     if (bits === 64) return value;
     const narrow = x.wrap((cell & 7) === 0 ? value : x.shrU(value, x.i64((cell & 7) * 8)));
@@ -142,16 +164,23 @@ export class RegionOperation extends StagedOperation {
   }
 
   private setPart(cell: number, bits: number, value: Value): void {
-    const { x } = this;
+    const { x, cells } = this;
     const variable = this.variable(cell);
+    cells.writtenRegisters[cell >> 3] = true;
+    if (cells.lowByte.register === cell >> 3) cells.lowByte.register = -1;
     if (bits === 64) x.write(variable, value);
     else if (bits === 32) x.write(variable, x.extendU(value));
     else {
       const shift = (cell & 7) * 8;
       const mask = (bits === 8 ? 0xff : 0xffff) << shift;
-      const part = x.extendU(x.and(value, x.i32((1 << bits) - 1)));
+      const narrow = x.and(value, x.i32((1 << bits) - 1));
       const kept = x.and(x.read(variable), x.i64(~mask));
-      x.write(variable, x.or(kept, x.shl(part, x.i64(shift))));
+      x.write(variable, x.or(kept, x.shl(x.extendU(narrow), x.i64(shift))));
+      if (bits === 8 && shift === 0 && !this.compiler.isNested) {
+        // Who reads it next need not wait until it is put together with the rest and taken apart again.
+        x.write(cells.lowByte.variable, narrow);
+        cells.lowByte.register = cell >> 3;
+      }
     }
   }
 
@@ -171,14 +200,35 @@ export class RegionOperation extends StagedOperation {
     this.cells.flags.setCanonical(flags);
   }
 
+  override deferFlags(
+    operands: readonly Value[],
+    formula: (operands: readonly Value[]) => StatusFlags,
+  ): void {
+    this.cells.flags.defer(operands, formula);
+  }
+
+  override deferSomeFlags(
+    operands: readonly Value[],
+    kept: 'noncarry' | 'any',
+    formula: (old: StatusFlags, operands: readonly Value[]) => StatusFlags,
+  ): void {
+    this.cells.flags.deferSome(operands, kept, formula);
+  }
+
   override addFlags(bits: number, a: Value, b: Value, result: Value): void {
+    const { x } = this;
     if (this.mnemonic === 'ADD' || this.mnemonic === 'XADD') this.cells.flags.set('add', bits, a, b);
-    else super.addFlags(bits, a, b, result);
+    else this.deferFlags([a, b, result], ([a, b, result]) => addFlags(x, bits, a, b, result));
   }
 
   override subtractFlags(bits: number, a: Value, b: Value, result: Value): void {
-    if (this.mnemonic === 'SBB') super.subtractFlags(bits, a, b, result);
-    else this.cells.flags.set('subtract', bits, a, b);
+    const { x } = this;
+    if (this.mnemonic !== 'SBB') this.cells.flags.set('subtract', bits, a, b);
+    else this.deferFlags([a, b, result], ([a, b, result]) => subtractFlags(x, bits, a, b, result));
+  }
+
+  override logicFlags(bits: number, result: Value): void {
+    this.cells.flags.set('logic', bits, result);
   }
 
   override incrementFlags(bits: number, a: Value, _one: Value, _result: Value, isIncrement: boolean): void {
@@ -193,19 +243,36 @@ export class RegionOperation extends StagedOperation {
     return this.cells.flags.carry();
   }
 
+  // Floating point.
+
+  override vectorConstant(words: readonly number[]): Value {
+    const variable = this.cells.constants.get(words.join());
+    return variable === undefined ? super.vectorConstant(words) : this.x.read(variable);
+  }
+
+  override isLoud(): Value {
+    const { loud } = this.cells;
+    return loud === undefined ? super.isLoud() : this.x.read(loud);
+  }
+
+  override mxcsrChanged(): void {
+    const { loud } = this.cells;
+    if (loud !== undefined) this.x.write(loud, super.isLoud());
+  }
+
   // Memory: a miss leaves, and the interpreter executes the instruction.
 
   protected override checkLinear(address: Value, bytes: number, what: number): Variable {
-    const { x } = this;
+    const { x, cells } = this;
     const isWrite = (what & AccessRequest.write) !== 0;
-    const low = x.wrap(address);
-    const entry = dataEntryOf(x, x.read(this.cells.bank), low);
-    const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
-    const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
-    x.if(x.ne(tag, x.and(last, x.i64(-4096))), () => this.cells.leave(), undefined, false);
-    const host = x.temporary(ValueType.i32);
-    x.write(host, x.add(low, x.load(Op.i32Load, entry, tlbEntry.addend)));
-    return host;
+    return cells.accesses.host(address, bytes, isWrite, () => {
+      const low = x.wrap(address);
+      const entry = dataEntryOf(x, x.read(cells.bank), low);
+      const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
+      const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
+      x.if(x.ne(tag, x.and(last, x.i64(-4096))), () => cells.leave(), undefined, false);
+      return x.add(low, x.load(Op.i32Load, entry, tlbEntry.addend));
+    });
   }
 
   protected override refuse(): void {
@@ -213,6 +280,10 @@ export class RegionOperation extends StagedOperation {
   }
 
   override commitPlace(): void {}
+
+  protected override bank(): Value {
+    return this.x.read(this.cells.bank);
+  }
 
   // Branches.
 
@@ -231,6 +302,7 @@ export class RegionOperation extends StagedOperation {
   }
 
   override jump(condition?: Value): void {
+    this.cells.endBlock();
     if (this.mnemonic === 'CALL') this.cells.noteReturn();
     if (condition !== undefined) {
       this.x.if(condition, () => this.cells.goTo(true));
@@ -240,6 +312,7 @@ export class RegionOperation extends StagedOperation {
 
   override jumpTo(address: Value): void {
     const { x } = this;
+    this.cells.endBlock();
     const offset = x.copy(x.typeOf(address) === ValueType.i64 ? address : x.extendU(address));
     this.cells.goToAddress(offset, x.copy(this.linearTarget(offset)));
   }
@@ -247,6 +320,20 @@ export class RegionOperation extends StagedOperation {
   override fault(_vector: number, condition?: Value): void {
     if (condition === undefined) this.cells.leave();
     else this.x.if(condition, () => this.cells.leave(), undefined, false);
+  }
+
+  override nextAddress(): Value {
+    const { x } = this;
+    return x.add(x.read(this.cells.instructionBase), x.i64(this.fields.next));
+  }
+
+  override leaveToService(condition?: Value): void {
+    if (condition === undefined) this.cells.leave();
+    else this.x.if(condition, () => this.cells.leave(), undefined, false);
+  }
+
+  override enterAt(): void {
+    throw new Error('changes of privilege are interpreted');
   }
 
   override repeat(iteration: () => void): void {

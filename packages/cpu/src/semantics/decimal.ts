@@ -74,13 +74,21 @@ export const decimal: Family = {
       op.writeFlags(resultFlags(x, 8, result, x.i32(0), x.i32(0)));
       op.writeRegister(0, 16, result);
     },
-    /** #BR if the index is below the first or above the second bound, signed. */
+    /** #BR if the index is below the first or above the second bound, signed. Intel's processors read the second only if the first holds (seen on Xeon). */
     BOUND: (op) => {
       const { x } = op;
       const bits = op.bits(0);
-      const place = op.operandPlace(1, 'read');
       const signed = (value: Value): Value => (bits === 16 ? x.compute(Op.i32Extend16S, value) : value);
       const index = signed(op.read(0));
+      if (op.vendor === 'intel') {
+        const offset = x.copy(op.effectiveAddress(1));
+        op.fault(Exception.bound, x.ltS(index, signed(op.load(op.dataSegment, offset, bits))));
+        const next = x.add(offset, x.i64(bits / 8));
+        const second = x.and(next, op.addressBits === 16 ? x.i64(0xffff) : x.i64(-1, 0));
+        op.fault(Exception.bound, x.ltS(signed(op.load(op.dataSegment, second, bits)), index));
+        return;
+      }
+      const place = op.operandPlace(1, 'read');
       const lower = signed(op.loadPlace(place, bits, 0));
       const upper = signed(op.loadPlace(place, bits, bits / 8));
       op.fault(Exception.bound, x.or(x.ltS(index, lower), x.ltS(upper, index)));

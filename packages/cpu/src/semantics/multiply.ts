@@ -5,9 +5,16 @@ import { carryAndOverflow, replaceCarries, signExtend } from './flags.ts';
 import { type Definition, Exception, type Family, type Operation } from './operation.ts';
 
 /** CF and OF become `isLarge` (i32, 0 or 1); the others are undefined and stay, as on AMD's processors. */
-function productFlags(op: Operation, isLarge: Value): void {
+function productFlags(
+  op: Operation,
+  operands: readonly Value[],
+  isLarge: (operands: readonly Value[]) => Value,
+): void {
   const { x } = op;
-  op.writeFlags(replaceCarries(x, op.readFlags(), carryAndOverflow(x, isLarge, isLarge)));
+  op.deferSomeFlags(operands, 'noncarry', (old, values) => {
+    const large = isLarge(values);
+    return replaceCarries(x, old, carryAndOverflow(x, large, large));
+  });
 }
 
 /** MUL, and IMUL with one operand: rAX times the operand to rDX:rAX. */
@@ -20,7 +27,9 @@ function multiplyLong(isSigned: boolean): Definition {
     if (bits === 64) {
       const low = x.mul(a, b);
       const high = op.library(isSigned ? multiplyHighSigned : multiplyHigh, [a, b])!;
-      productFlags(op, isSigned ? x.ne(high, x.shrS(low, x.i64(63))) : x.ne(high, x.i64(0)));
+      productFlags(op, [low, high], ([low, high]) =>
+        isSigned ? x.ne(high, x.shrS(low, x.i64(63))) : x.ne(high, x.i64(0)),
+      );
       op.writeRegister(0, 64, low);
       op.writeRegister(2, 64, high);
       return;
@@ -33,9 +42,10 @@ function multiplyLong(isSigned: boolean): Definition {
       op.writeRegister(0, bits, low);
       op.writeRegister(2, bits, x.wrap(x.shrU(product, x.i64(bits))));
     }
-    productFlags(
-      op,
-      isSigned ? x.ne(product, signExtend(x, bits, low)) : x.ne(x.shrU(product, x.i64(bits)), x.i64(0)),
+    productFlags(op, [product], ([product]) =>
+      isSigned
+        ? x.ne(product, signExtend(x, bits, x.wrap(product)))
+        : x.ne(x.shrU(product, x.i64(bits)), x.i64(0)),
     );
   };
 }
@@ -46,14 +56,16 @@ function multiplyShort(op: Operation, a: Value, b: Value): void {
   const bits = op.bits(0);
   if (bits === 64) {
     const low = x.mul(a, b);
-    const high = op.library(multiplyHighSigned, [a, b])!;
-    productFlags(op, x.ne(high, x.shrS(low, x.i64(63))));
+    productFlags(op, [a, b], ([a, b]) => {
+      const high = op.library(multiplyHighSigned, [a, b])!;
+      return x.ne(high, x.shrS(x.mul(a, b), x.i64(63)));
+    });
     op.write(0, low);
     return;
   }
   const product = x.mul(signExtend(x, bits, a), signExtend(x, bits, b));
   const low = x.wrap(product);
-  productFlags(op, x.ne(product, signExtend(x, bits, low)));
+  productFlags(op, [product], ([product]) => x.ne(product, signExtend(x, bits, x.wrap(product))));
   op.write(0, low);
 }
 

@@ -1,5 +1,6 @@
-import type { Expressions, Value } from '@nest86/wasm';
+import { type Expressions, Op, type Value } from '@nest86/wasm';
 import type { CallLibrary } from '../library/function.ts';
+import { stateOffset } from '../state/layout.ts';
 import { addFlags, condition, keepCarry, logicFlags, type StatusFlags, subtractFlags } from './flags.ts';
 
 /** Exceptions that definitions raise, by vector (SDM vol. 3, 6.15). */
@@ -21,12 +22,19 @@ export const Exception = {
   alignment: 17,
   machineCheck: 18,
   simd: 19,
+  virtualization: 20,
   control: 21,
 } as const;
 
 /** Bytes of memory that were checked for an access and can be read or written without a fault now. */
 export interface Place {
   readonly bits: number;
+}
+
+export interface RepeatOptions {
+  readonly usesZeroFlag?: boolean;
+  readonly last?: { readonly isZero: () => Value; readonly end: () => void };
+  readonly bulk?: (most: Value) => Value;
 }
 
 /**
@@ -46,10 +54,14 @@ export abstract class Operation {
   abstract readonly addressBits: number;
   /** 16, 32 or 64: the mode of the code. */
   abstract readonly modeBits: number;
+  /** Where the vendors' processors differ, and the manuals say or allow it. */
+  abstract readonly vendor: 'intel' | 'amd';
   /** VEX: results clear what lies above them. */
   abstract readonly isVex: boolean;
   /** 16-byte lanes of the instruction's vectors: 1, or 2 for 256 bits. */
   abstract readonly lanes: number;
+  /** It has a REP prefix that counts. */
+  abstract readonly isRepeated: boolean;
   abstract readonly operandCount: number;
   /** Width of an operand in bits; of a vector register its whole width, 128 or 256. */
   abstract bits(operand: number): number;
@@ -140,6 +152,19 @@ export abstract class Operation {
 
   /** Byte address of the state block, i32: base for `x.load` and `x.store` with offsets from `stateOffset`. */
   abstract readonly state: Value;
+  /** The same 16 bytes, in a register where code is compiled that may use them often. @param words four 32-bit lanes, low first */
+  vectorConstant(words: readonly number[]): Value {
+    return this.x.v128(words);
+  }
+
+  /** i32, not 0 if inexact results show. */
+  isLoud(): Value {
+    return isLoud(this.x, this.state);
+  }
+
+  /** MXCSR was written. */
+  mxcsrChanged(): void {}
+
   /** Calls a function of the engine's library. */
   abstract readonly library: CallLibrary;
 
@@ -156,6 +181,8 @@ export abstract class Operation {
   /** Offset that the stack pointer holds, i64, wrapped to the stack's address size; and setting it. */
   abstract stackPointer(): Value;
   abstract setStackPointer(value: Value): void;
+  /** An i64 wrapped to the stack's address size. */
+  abstract wrapStackPointer(value: Value): Value;
 
   /** Raises #GP if an offset (as for `jumpTo`) cannot be jumped to: not canonical, or beyond the limit of CS. */
   abstract checkTarget(address: Value): void;
@@ -167,21 +194,47 @@ export abstract class Operation {
   abstract nextInstruction(): Value;
   /** Offset in CS of this instruction, prefixes included: i64. */
   abstract thisInstruction(): Value;
+  /** Linear address behind this instruction in 64-bit code, i64. */
+  abstract nextAddress(): Value;
+  /** Whether an address (i64) is canonical, i32; in 64-bit code. */
+  abstract isCanonical(address: Value): Value;
+  /** TypeScript executes the instruction by its service: always, or if `condition` (i32) is not 0. Nothing has changed before. */
+  abstract leaveToService(condition?: Value): void;
+  /**
+   * To a linear address (i64) after the privilege and with it the fast TLB's bank in the state has changed: its page is looked for anew. Nothing may
+   * follow. Regions cannot do it.
+   */
+  abstract enterAt(address: Value): void;
   /** Of an x87 instruction, i32: its ModRM byte, and above it the lower three bits of its opcode (SDM vol. 1, 8.1.9). */
   abstract x87Opcode(): Value;
   /** Raises an exception if `condition` (i32) is not 0, or always. @param errorCode i32, for exceptions that have one */
   abstract fault(vector: number, condition?: Value, errorCode?: Value): void;
   /**
    * Runs `iteration` once, or under a REP prefix as often as rCX says: each counts it down and retires one instruction; the run may end
-   * between two. `usesZeroFlag`: REPE and REPNE end by ZF (CMPS, SCAS). `bulk` may do several at once: it gets the greatest number (i32, at
+   * between two. `usesZeroFlag`: REPE and REPNE end by ZF (CMPS, SCAS); with `last`, by what it answers, and `end` runs once behind the last
+   * repetition. `bulk` may do several at once: it gets the greatest number (i32, at
    * least 1) and answers how many it did (i32, 0 if it could not), with all pointers moved, but rCX left alone.
    */
-  abstract repeat(
-    iteration: () => void,
-    options?: { usesZeroFlag?: boolean; bulk?: (most: Value) => Value },
-  ): void;
+  abstract repeat(iteration: () => void, options?: RepeatOptions): void;
 
   // Regions keep these lazy; the default makes the canonical form at once.
+
+  /**
+   * Flags that all change, by a formula over at most three operands. Regions keep the operands, and compute only if somebody asks: the formula
+   * may use nothing but its arguments and what is known when it is built.
+   */
+  deferFlags(operands: readonly Value[], formula: (operands: readonly Value[]) => StatusFlags): void {
+    this.writeFlags(formula(operands));
+  }
+
+  /** The same where a formula keeps some of the old flags. @param kept `noncarry`: all but CF and OF, whatever these were */
+  deferSomeFlags(
+    operands: readonly Value[],
+    _kept: 'noncarry' | 'any',
+    formula: (old: StatusFlags, operands: readonly Value[]) => StatusFlags,
+  ): void {
+    this.writeFlags(formula(this.readFlags(), operands));
+  }
 
   addFlags(bits: number, a: Value, b: Value, result: Value): void {
     this.writeFlags(addFlags(this.x, bits, a, b, result));
@@ -216,6 +269,12 @@ export abstract class Operation {
   constant(bits: number, value: number): Value {
     return bits === 64 ? this.x.i64(value) : this.x.i32(value);
   }
+}
+
+/** i32, not 0 if inexact results show: PE of MXCSR is clear or not masked, or RC is not nearest (SDM vol. 1, 10.2.3). */
+export function isLoud(x: Expressions, state: Value): Value {
+  const mxcsr = x.load(Op.i32Load, state, stateOffset.mxcsr);
+  return x.xor(x.and(mxcsr, x.i32(0x7020)), x.i32(0x1020));
 }
 
 export type Definition = (operation: Operation) => void;

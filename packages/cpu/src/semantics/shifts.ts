@@ -50,10 +50,40 @@ function highestBit(op: Operation, bits: number, value: Value): Value {
   return x.and(x.shrU(value, x.i32(bits - 1)), x.i32(1));
 }
 
-function writeUnlessZero(op: Operation, count: Value, flags: (old: StatusFlags) => StatusFlags): void {
+/** Flags by a formula over operands, the last of which is the masked count; 0 changes nothing. */
+function writeUnlessZero(
+  op: Operation,
+  operands: readonly Value[],
+  formula: (operands: readonly Value[]) => StatusFlags,
+): void {
   const { x } = op;
-  const old = op.readFlags();
-  op.writeFlags(selectFlags(x, x.eqz(count), old, flags(old)));
+  const count = operands[operands.length - 1];
+  const isZero = x.constantOf(x.eqz(count));
+  if (isZero === 0) op.deferFlags(operands, formula);
+  else if (isZero === undefined) {
+    op.deferSomeFlags(operands, 'any', (old, values) =>
+      selectFlags(x, x.eqz(values[values.length - 1]), old, formula(values)),
+    );
+  }
+}
+
+/** The same for CF and OF alone. @param formula answers bits 31 and 30 of `aux` */
+function writeCarriesUnlessZero(
+  op: Operation,
+  operands: readonly Value[],
+  formula: (operands: readonly Value[]) => Value,
+): void {
+  const { x } = op;
+  const count = operands[operands.length - 1];
+  const isZero = x.constantOf(x.eqz(count));
+  const replace = (old: StatusFlags, values: readonly Value[]): StatusFlags =>
+    replaceCarries(x, old, formula(values));
+  if (isZero === 0) op.deferSomeFlags(operands, 'noncarry', replace);
+  else if (isZero === undefined) {
+    op.deferSomeFlags(operands, 'any', (old, values) =>
+      selectFlags(x, x.eqz(values[values.length - 1]), old, replace(old, values)),
+    );
+  }
 }
 
 /** A Value of the operand's type. */
@@ -67,12 +97,14 @@ const shiftLeft: Definition = (op) => {
   const a = op.readForWrite(0);
   const count = maskedCount(op, 1, bits);
   const result = x.shl(a, count);
-  // One step less: CF is the highest bit, and the next one becomes the sign, which is CF xor OF.
-  const before = x.shl(a, x.sub(count, number(op, 1)));
-  writeUnlessZero(op, count, () => ({
-    result: signExtend(x, bits, result),
-    aux: x.or(topTwo(op, bits, before), x.i32(auxiliary)),
-  }));
+  writeUnlessZero(op, [a, result, count], ([a, result, count]) => {
+    // One step less: CF is the highest bit, and the next one becomes the sign, which is CF xor OF.
+    const before = x.shl(a, x.sub(count, number(op, 1)));
+    return {
+      result: signExtend(x, bits, result),
+      aux: x.or(topTwo(op, bits, before), x.i32(auxiliary)),
+    };
+  });
   op.write(0, result);
 };
 
@@ -82,10 +114,12 @@ const shiftRight: Definition = (op) => {
   const a = op.readForWrite(0);
   const count = maskedCount(op, 1, bits);
   const result = x.shrU(a, count);
-  const carry = lowestBit(op, x.shrU(a, x.sub(count, number(op, 1))));
-  // What was the highest bit, after one step.
-  const overflow = highestBit(op, bits, x.shl(result, number(op, 1)));
-  writeUnlessZero(op, count, () => setAuxiliary(x, resultFlags(x, bits, result, carry, overflow)));
+  writeUnlessZero(op, [a, result, count], ([a, result, count]) => {
+    const carry = lowestBit(op, x.shrU(a, x.sub(count, number(op, 1))));
+    // What was the highest bit, after one step.
+    const overflow = highestBit(op, bits, x.shl(result, number(op, 1)));
+    return setAuxiliary(x, resultFlags(x, bits, result, carry, overflow));
+  });
   op.write(0, result);
 };
 
@@ -96,11 +130,13 @@ const shiftArithmetic: Definition = (op) => {
   const a = bits === 8 ? x.compute(Op.i32Extend8S, raw) : bits === 16 ? x.compute(Op.i32Extend16S, raw) : raw;
   const count = maskedCount(op, 1, bits);
   const result = x.shrS(a, count);
-  const carry = lowestBit(op, x.shrS(a, x.sub(count, number(op, 1))));
-  writeUnlessZero(op, count, () => ({
-    result: signExtend(x, bits, result),
-    aux: x.or(x.and(x.sub(x.i32(0), carry), x.i32(carries)), x.i32(auxiliary)),
-  }));
+  writeUnlessZero(op, [a, result, count], ([a, result, count]) => {
+    const carry = lowestBit(op, x.shrS(a, x.sub(count, number(op, 1))));
+    return {
+      result: signExtend(x, bits, result),
+      aux: x.or(x.and(x.sub(x.i32(0), carry), x.i32(carries)), x.i32(auxiliary)),
+    };
+  });
   op.write(0, result);
 };
 
@@ -118,8 +154,9 @@ const rotateLeft: Definition = (op) => {
   const count = maskedCount(op, 1, bits);
   const result = x.rotl(repeated(op, bits, a), count);
   // CF is bit 0; CF xor OF the highest bit.
-  const turned = x.rotr(result, number(op, 1));
-  writeUnlessZero(op, count, (old) => replaceCarries(x, old, topTwo(op, bits === 64 ? 64 : 32, turned)));
+  writeCarriesUnlessZero(op, [result, count], ([result]) =>
+    topTwo(op, bits === 64 ? 64 : 32, x.rotr(result, number(op, 1))),
+  );
   op.write(0, result);
 };
 
@@ -129,7 +166,7 @@ const rotateRight: Definition = (op) => {
   const a = op.readForWrite(0);
   const count = maskedCount(op, 1, bits);
   const result = x.rotr(repeated(op, bits, a), count);
-  writeUnlessZero(op, count, (old) => replaceCarries(x, old, topTwo(op, bits, result)));
+  writeCarriesUnlessZero(op, [result, count], ([result]) => topTwo(op, bits, result));
   op.write(0, result);
 };
 
@@ -181,14 +218,14 @@ function rotateThroughCarry(isLeft: boolean): Definition {
           x.xor(highestBit(op, bits, result), highestBit(op, bits, x.shl(result, number(op, 1)))),
         );
     // A count that the width takes away changes OF all the same: found by comparing.
-    writeUnlessZero(op, masked, (old) => replaceCarries(x, old, top));
+    writeCarriesUnlessZero(op, [top, masked], ([top]) => top);
     op.write(0, result);
   };
 }
 
 /**
- * SHLD, SHRD. Of 16 bits by more than 16 the manuals define nothing; AMD's processors go on with the second operand once more, and CF (of SHLD
- * OF, too) is 0: found by comparing.
+ * SHLD, SHRD. Of 16 bits by more than 16 the manuals define nothing. Found by comparing: AMD's processors go on with the second operand once more,
+ * and CF (of SHLD OF, too) is 0; Intel's go on with the first one, and CF is what was shifted out last.
  */
 function shiftDouble(isLeft: boolean): Definition {
   return (op) => {
@@ -204,13 +241,15 @@ function shiftDouble(isLeft: boolean): Definition {
       const by = x.extendU(count);
       const less = x.sub(by, x.i64(1));
       const [first, second] = [x.extendU(a), x.extendU(b)];
-      const twice = x.or(x.shl(second, x.i64(16)), second);
-      // 48 bits: a:b:b to the left, b:b:a to the right.
-      const triple = isLeft ? x.or(x.shl(first, x.i64(32)), twice) : x.or(x.shl(twice, x.i64(16)), first);
+      const third = op.vendor === 'intel' ? first : second;
+      // 48 bits: a:b:third to the left, third:b:a to the right.
+      const triple = isLeft
+        ? x.or(x.or(x.shl(first, x.i64(32)), x.shl(second, x.i64(16))), third)
+        : x.or(x.or(x.shl(third, x.i64(32)), x.shl(second, x.i64(16))), first);
       const shifted = isLeft ? x.shrU(x.shl(triple, by), x.i64(32)) : x.shrU(triple, by);
       result = x.and(x.wrap(shifted), x.i32(0xffff));
       const out = isLeft ? x.shrU(x.shl(triple, less), x.i64(47)) : x.shrU(triple, less);
-      carry = x.and(x.wrap(out), x.leU(count, x.i32(16)));
+      carry = x.and(x.wrap(out), op.vendor === 'intel' ? x.i32(1) : x.leU(count, x.i32(16)));
     } else {
       const opposite = x.sub(number(op, bits), count);
       const shifted = isLeft
@@ -222,11 +261,14 @@ function shiftDouble(isLeft: boolean): Definition {
         ? highestBit(op, bits, x.shl(a, x.sub(count, one)))
         : lowestBit(op, x.shrU(a, x.sub(count, one)));
     }
-    // Whether the sign changes in the last step.
-    const top = highestBit(op, bits, result);
-    const changed = x.xor(top, isLeft ? carry : highestBit(op, bits, x.shl(result, one)));
-    const changes = bits === 16 && isLeft ? x.and(changed, x.leU(count, x.i32(16))) : changed;
-    writeUnlessZero(op, count, () => setAuxiliary(x, resultFlags(x, bits, result, carry, changes)));
+    writeUnlessZero(op, [result, carry, count], ([result, carry, count]) => {
+      // Whether the sign changes in the last step.
+      const top = highestBit(op, bits, result);
+      const changed = x.xor(top, isLeft ? carry : highestBit(op, bits, x.shl(result, number(op, 1))));
+      const changes =
+        bits === 16 && isLeft && op.vendor === 'amd' ? x.and(changed, x.leU(count, x.i32(16))) : changed;
+      return setAuxiliary(x, resultFlags(x, bits, result, carry, changes));
+    });
     op.write(0, result);
   };
 }

@@ -5,19 +5,7 @@ import type { Family, Operation } from './operation.ts';
 /** The stack pointer after it moved by some bytes, wrapped to the stack's address size; nothing is changed yet. */
 export function movedPointer(op: Operation, from: Value, bytes: Value): Value {
   const { x } = op;
-  const sum = x.add(from, bytes);
-  if (op.modeBits === 64) return x.copy(sum);
-  return atStackWidth(op, () => op.setStackPointer(sum));
-}
-
-/** What the stack pointer is, at its width, after `set`; then it is as before. */
-function atStackWidth(op: Operation, set: () => void): Value {
-  const { x } = op;
-  const old = x.copy(op.stackPointer());
-  set();
-  const value = x.copy(op.stackPointer());
-  op.setStackPointer(old);
-  return value;
+  return x.copy(op.wrapStackPointer(x.add(from, bytes)));
 }
 
 export const stack: Family = {
@@ -46,7 +34,7 @@ export const stack: Family = {
       const { x } = op;
       const bits = op.operandBits;
       const base = op.modeBits === 64 ? op.readRegister(5, 64) : x.extendU(op.readRegister(5, 32));
-      const pointer = op.modeBits === 64 ? x.copy(base) : atStackWidth(op, () => op.setStackPointer(base));
+      const pointer = x.copy(op.wrapStackPointer(base));
       const value = x.copy(op.load(Segment.ss, pointer, bits));
       op.setStackPointer(movedPointer(op, pointer, x.i64(bits / 8)));
       op.writeRegister(5, bits, value);

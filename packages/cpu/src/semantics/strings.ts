@@ -83,7 +83,9 @@ function moves(op: Operation): void {
             const bytes = minimum(op, room, x.sub(target, source));
             const count = x.copy(minimum(op, most, x.shrU(bytes, x.i32(Math.log2(size)))));
             x.if(x.gtU(count, x.i32(1)), () => {
-              x.copyMemory(target, source, x.shl(count, x.i32(Math.log2(size))));
+              // Not the first one again: it may have written into its own source.
+              const rest = x.shl(x.sub(count, x.i32(1)), x.i32(Math.log2(size)));
+              x.copyMemory(x.add(target, x.i32(size)), x.add(source, x.i32(size)), rest);
               x.write(done, count);
             });
           });
@@ -178,34 +180,81 @@ function loads(op: Operation): void {
   });
 }
 
+/**
+ * Flags of a comparison that may be repeated. On Intel's processors, a fault in a repetition leaves the flags as they were before the instruction (SDM
+ * vol. 2B, "REP"): they are written when it ends, so that they do not depend on where a run was cut either. On AMD's, each repetition writes them.
+ */
+function repeatCompare(
+  op: Operation,
+  bits: number,
+  operands: () => readonly [a: Value, b: Value],
+  move: () => void,
+): void {
+  const { x } = op;
+  const write = (a: Value, b: Value): void => op.subtractFlags(bits, a, b, x.sub(a, b));
+  if (op.vendor === 'amd' || !op.isRepeated) {
+    op.repeat(
+      () => {
+        write(...operands());
+        move();
+      },
+      { usesZeroFlag: true },
+    );
+    return;
+  }
+  const type = bits === 64 ? ValueType.i64 : ValueType.i32;
+  const [first, second] = [x.temporary(type), x.temporary(type)];
+  op.repeat(
+    () => {
+      const [a, b] = operands();
+      x.write(first, a);
+      x.write(second, b);
+      move();
+    },
+    {
+      usesZeroFlag: true,
+      last: {
+        isZero: () => x.eq(x.read(first), x.read(second)),
+        end: () => write(x.read(first), x.read(second)),
+      },
+    },
+  );
+}
+
 function compares(op: Operation): void {
   const { x } = op;
   const bits = op.bits(0);
-  op.repeat(
+  const step = stepOf(op, bits);
+  repeatCompare(
+    op,
+    bits,
     () => {
-      const step = stepOf(op, bits);
-      const a = x.copy(op.load(op.dataSegment, pointer(op, rsi), bits));
-      const b = x.copy(op.load(Segment.es, pointer(op, rdi), bits));
-      op.subtractFlags(bits, a, b, x.sub(a, b));
+      const first = (): Value => x.copy(op.load(op.dataSegment, pointer(op, rsi), bits));
+      const second = (): Value => x.copy(op.load(Segment.es, pointer(op, rdi), bits));
+      // Which one faults if both would: found by comparing.
+      if (op.vendor === 'amd') return [first(), second()];
+      const b = second();
+      return [first(), b];
+    },
+    () => {
       advance(op, rsi, step);
       advance(op, rdi, step);
     },
-    { usesZeroFlag: true },
   );
 }
 
 function scans(op: Operation): void {
   const { x } = op;
   const bits = op.bits(0);
-  op.repeat(
+  const step = stepOf(op, bits);
+  repeatCompare(
+    op,
+    bits,
     () => {
-      const step = stepOf(op, bits);
       const b = x.copy(op.load(Segment.es, pointer(op, rdi), bits));
-      const a = x.copy(op.readRegister(rax, bits));
-      op.subtractFlags(bits, a, b, x.sub(a, b));
-      advance(op, rdi, step);
+      return [x.copy(op.readRegister(rax, bits)), b];
     },
-    { usesZeroFlag: true },
+    () => advance(op, rdi, step),
   );
 }
 

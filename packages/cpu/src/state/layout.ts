@@ -40,7 +40,12 @@ const fields = [
 
   /** Byte address of the fast TLB bank of the present context; its jump cache follows the entries. */
   ['tlbBank', 4, 1],
-  /** Host address of the page that instructions are fetched from. */
+  /** Banks that SYSCALL and SYSRET go to where nothing else changes than the privilege, or 0: TypeScript executes them. */
+  ['callBank', 4, 1],
+  ['returnBank', 4, 1],
+  /** Bits 9 and up are set while an interrupt or NMI may wait: what sets IF leaves to TypeScript. */
+  ['eventWaits', 4, 1],
+  /** Host address of the page that instructions are fetched from; -1: it must be looked for at the next block. */
   ['codeHost', 4, 1],
   /** Instructions that may still retire before the run ends. */
   ['budget', 4, 1],

@@ -1,3 +1,4 @@
+import { stateOffset } from './layout.ts';
 import type { VcpuState } from './vcpu-state.ts';
 
 /*
@@ -46,10 +47,12 @@ export function writeSegmentCache(
   limit: number,
   attributes: number,
 ): void {
-  state.set('segmentSelector', selector & 0xffff, segment);
-  state.setPair('segmentBase', baseLow, baseHigh, segment);
-  state.set('segmentLimit', limit, segment);
-  state.set('segmentAttributes', attributes, segment);
+  const { words } = state;
+  words[selectorCell + segment] = selector & 0xffff;
+  words[baseCell + 2 * segment] = baseLow;
+  words[baseCell + 2 * segment + 1] = baseHigh;
+  words[limitCell + segment] = limit;
+  words[attributesCell + segment] = attributes;
   deriveSegmentAccess(state, segment);
 }
 
@@ -58,8 +61,9 @@ export function writeSegmentCache(
  * were written by other means: a snapshot, a VM transition.
  */
 export function deriveSegmentAccess(state: VcpuState, segment: number): void {
-  const limit = state.get('segmentLimit', segment);
-  const attributes = state.get('segmentAttributes', segment);
+  const { words } = state;
+  const limit = words[limitCell + segment];
+  const attributes = words[attributesCell + segment];
   let first = 0;
   let last = limit;
   let rights = 0;
@@ -83,7 +87,16 @@ export function deriveSegmentAccess(state: VcpuState, segment: number): void {
       }
     }
   }
-  state.set('segmentFirst', first, segment);
-  state.set('segmentLast', last, segment);
-  state.set('segmentRights', rights, segment);
+  words[firstCell + segment] = first;
+  words[lastCell + segment] = last;
+  words[rightsCell + segment] = rights;
 }
+
+// Cells of the state, as words.
+const selectorCell: number = stateOffset.segmentSelector >> 2;
+const baseCell: number = stateOffset.segmentBase >> 2;
+const limitCell: number = stateOffset.segmentLimit >> 2;
+const attributesCell: number = stateOffset.segmentAttributes >> 2;
+const firstCell: number = stateOffset.segmentFirst >> 2;
+const lastCell: number = stateOffset.segmentLast >> 2;
+const rightsCell: number = stateOffset.segmentRights >> 2;

@@ -3,7 +3,8 @@ import { type StateField, stateOffset } from './layout.ts';
 
 /** The state block of a virtual processor, for TypeScript: 32-bit halves, no BigInt but at the edges. */
 export class VcpuState {
-  private readonly words: Int32Array;
+  /** The block as 32-bit words, for code that knows its offsets beforehand. */
+  readonly words: Int32Array;
   readonly bytes: Uint8Array;
 
   /** @param address of the block in the memory, a multiple of 4096 */
@@ -53,17 +54,22 @@ export class VcpuState {
   get flags(): number {
     const at = stateOffset.flagResult >> 2;
     const { words } = this;
-    const status = statusFlagsOf({ low: words[at], high: words[at + 1], aux: this.get('flagAux') });
-    return status | this.get('systemFlags') | 2;
+    const aux = words[auxCell];
+    return statusFlagsOf({ low: words[at], high: words[at + 1], aux }) | words[systemFlagsCell] | 2;
   }
 
   set flags(value: number) {
     const { low, high, aux } = canonicalOf(value);
-    this.setPair('flagResult', low, high);
-    this.set('flagAux', aux);
-    this.set('systemFlags', value & systemFlagsMask);
+    const at = stateOffset.flagResult >> 2;
+    const { words } = this;
+    words[at] = low;
+    words[at + 1] = high;
+    words[auxCell] = aux;
+    words[systemFlagsCell] = value & systemFlagsMask;
   }
 }
 
+const auxCell: number = stateOffset.flagAux >> 2;
+const systemFlagsCell: number = stateOffset.systemFlags >> 2;
 /** TF IF DF IOPL NT RF VM AC VIF VIP ID. */
 const systemFlagsMask = 0x003f7700;

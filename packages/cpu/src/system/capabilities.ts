@@ -1,3 +1,4 @@
+import { type CpuidBit, CpuidReader } from './cpuid-bits.ts';
 import { componentsInSupervisorState, componentsInUserState } from './extended-state.ts';
 import type { CpuidSource } from './unit.ts';
 
@@ -30,6 +31,9 @@ export interface Capabilities {
   readonly dropsFpuSelectors: boolean;
   /** Width of linear addresses in bits, 48 or 57, whether or not CR4.LA57 is set: what is canonical in an MSR. */
   readonly linearBits: number;
+  /** IA32_TIME_STAMP_COUNTER exists, and IA32_PAT. */
+  readonly hasTsc: boolean;
+  readonly hasPat: boolean;
   /** IA32_TSC_AUX exists: RDTSCP or RDPID. */
   readonly hasTscAux: boolean;
   /** IA32_SYSENTER_CS and its neighbours exist. */
@@ -38,14 +42,11 @@ export interface Capabilities {
   readonly mwaitBreaksOnInterrupt: boolean;
 }
 
-/** Where CPUID tells of a feature: leaf, subleaf, register (0 EAX … 3 EDX), bit. */
-type Place = readonly [leaf: number, subleaf: number, register: number, bit: number];
-
 const [EAX, EBX, ECX, EDX] = [0, 1, 2, 3];
 const extended = 0x8000_0001 | 0;
 
 /** Bits of CR4 with the features that bring them (SDM vol. 3, 2.5). PCE is there with RDPMC, that is always. */
-const cr4Bits: readonly (readonly [bit: number, place: Place])[] = [
+const cr4Bits: readonly (readonly [bit: number, place: CpuidBit])[] = [
   [0, [1, 0, EDX, 1]], // VME
   [1, [1, 0, EDX, 1]], // PVI
   [2, [1, 0, EDX, 4]], // TSD
@@ -73,7 +74,7 @@ const cr4Bits: readonly (readonly [bit: number, place: Place])[] = [
 const cr4Pce = 1 << 8;
 
 /** Bits of EFER, likewise (SDM vol. 3, 2.2.1; APM vol. 2, 3.1.7). FFXSR is not offered: FXSAVE always saves the XMM registers. */
-const eferBits: readonly (readonly [bit: number, place: Place])[] = [
+const eferBits: readonly (readonly [bit: number, place: CpuidBit])[] = [
   [0, [extended, 0, EDX, 11]], // SCE
   // Intel shows SYSCALL to 64-bit code only (S3-08); a processor with long mode has it.
   [0, [extended, 0, EDX, 29]],
@@ -87,24 +88,10 @@ const eferBits: readonly (readonly [bit: number, place: Place])[] = [
 
 /** Reads CPUID. Bits in it that follow CR4 or an MSR are not asked, so it does not matter when this is called. */
 export function capabilitiesOf(cpuid: CpuidSource): Capabilities {
-  const out = new Int32Array(4);
-  const highest = new Map<number, number>();
-  const word = (leaf: number, subleaf: number, register: number): number => {
-    // Leaves beyond the highest answer with something else (S3-12).
-    const base = leaf & ~0xffff;
-    let last = highest.get(base);
-    if (last === undefined) {
-      cpuid.read(base, 0, out);
-      last = (out[0] & ~0xffff) === base ? out[0] >>> 0 : 0;
-      highest.set(base, last);
-    }
-    if (leaf >>> 0 > last) return 0;
-    cpuid.read(leaf, subleaf, out);
-    return out[register];
-  };
-  const has = ([leaf, subleaf, register, bit]: Place): boolean =>
-    ((word(leaf, subleaf, register) >>> bit) & 1) !== 0;
-  const mask = (rows: readonly (readonly [number, Place])[]): number =>
+  const reader = new CpuidReader(cpuid);
+  const word = reader.word.bind(reader);
+  const has = reader.has.bind(reader);
+  const mask = (rows: readonly (readonly [number, CpuidBit])[]): number =>
     rows.reduce((all, [bit, place]) => (has(place) ? all | (1 << bit) : all), 0);
 
   const hasXsave = has([1, 0, ECX, 26]);
@@ -132,6 +119,8 @@ export function capabilitiesOf(cpuid: CpuidSource): Capabilities {
     mxcsr: has([1, 0, EDX, 26]) ? 0xffff : 0xffbf,
     dropsFpuSelectors: has([7, 0, EBX, 13]),
     linearBits: has([7, 0, ECX, 16]) ? 57 : 48,
+    hasTsc: has([1, 0, EDX, 4]),
+    hasPat: has([1, 0, EDX, 16]),
     hasTscAux: has([extended, 0, EDX, 27]) || has([7, 0, ECX, 22]),
     hasSysenter: has([1, 0, EDX, 11]),
     mwaitBreaksOnInterrupt: has([5, 0, ECX, 1]),

@@ -1,9 +1,14 @@
 import { operandRegister, RegisterClass, registerClass, registerNumber } from '@nest86/decoder';
-import { Cr0, Fault, Translation } from '@nest86/mmu';
+import { Access, Cr0, Fault, Translation } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
+import { attributeLong } from '../state/segment-cache.ts';
+import { Answer } from '../virtualization/extension.ts';
+import { controlReadIntercept, controlWriteIntercept, Intercept } from '../virtualization/intercept.ts';
+import { ControlAccess } from '../virtualization/intercepted-instruction.ts';
+import { askAboutValue } from '../virtualization/questions.ts';
 import { SystemType } from './descriptors.ts';
-import { guestFault } from './fault.ts';
+import { guestFault, Unwind } from './fault.ts';
 import { in64BitMode, readOperand, readRegister, writeOperand, writeRegister } from './operands.ts';
 import { requireLevel0 } from './privilege.ts';
 import type { Service, Services, SystemUnit } from './unit.ts';
@@ -33,9 +38,14 @@ const mov: Service = (unit, instruction) => {
   requireLevel0(unit);
   if (isWrite) {
     readRegister(unit, source, value);
-    writeControl(unit, number, value[0], value[1]);
+    const what = controlWriteIntercept(number);
+    const answer = askAboutValue(unit, what, instruction, number, true, ControlAccess.write, value);
+    if (answer === Answer.continue) writeControl(unit, number, value[0], value[1]);
   } else {
     readControl(unit, number, value);
+    const what = controlReadIntercept(number);
+    const answer = askAboutValue(unit, what, instruction, number, false, ControlAccess.read, value);
+    if (answer === Answer.exit) return;
     writeRegister(unit, target, value[0], value[1]);
   }
 };
@@ -96,8 +106,8 @@ function writeCr0(unit: SystemUnit, low: number): void {
   const next = (low & cr0Bits) | cr0Et;
   const is64Bit = in64BitMode(unit);
   const turnsOn = (next & ~context.cr0 & Cr0.pg) !== 0;
-  // Long mode knows no 16-bit TSS ("TR references a 16-bit TSS").
-  if (turnsOn && (context.efer & eferLme) !== 0 && has16BitTask(unit))
+  // Nothing of long mode may be there before it is: neither L in CS nor, in it, a 16-bit TSS (SDM vol. 3, 9.8.5).
+  if (turnsOn && (context.efer & eferLme) !== 0 && (has16BitTask(unit) || hasLongCode(unit)))
     throw guestFault(Exception.generalProtection, 0);
   const before = context.cr0;
   requireDone(unit, mmu.writeCr0(context, next, is64Bit, translation));
@@ -106,6 +116,10 @@ function writeCr0(unit: SystemUnit, low: number): void {
 }
 
 const eferLme = 1 << 8;
+
+function hasLongCode({ state }: SystemUnit): boolean {
+  return (state.get('segmentAttributes', Segment.cs) & attributeLong) !== 0;
+}
 
 function has16BitTask(unit: SystemUnit): boolean {
   const attributes = unit.state.get('segmentAttributes', Segment.tr);
@@ -118,6 +132,8 @@ function requireDone(unit: SystemUnit, fault: number): void {
   if (fault === Fault.none) return;
   if (fault === Fault.generalProtection) throw guestFault(Exception.generalProtection, 0);
   // The hypervisor's tables hide the guest's PDPTEs (SDM vol. 3, 4.4.1): a VM exit.
+  if (unit.interception?.secondStageFault(translation, Access.read, 0, 0, false) === Unwind.exit)
+    throw guestFault(Unwind.exit);
   unit.unimplemented(`fault ${fault} of the second stage while PDPTEs are loaded`);
 }
 
@@ -125,6 +141,9 @@ function requireDone(unit: SystemUnit, fault: number): void {
 const lmsw: Service = (unit, instruction) => {
   requireLevel0(unit);
   readOperand(unit, instruction, 0, value);
+  const { loadMachineStatus } = ControlAccess;
+  const answer = askAboutValue(unit, Intercept.controlWrite, instruction, 0, true, loadMachineStatus, value);
+  if (answer !== Answer.continue) return;
   const { cr0 } = unit.context;
   const cleared = cr0Mp | cr0Em | cr0Ts;
   writeCr0(unit, (cr0 & ~cleared) | (value[0] & (cleared | Cr0.pe)));
@@ -133,13 +152,21 @@ const lmsw: Service = (unit, instruction) => {
 /** SMSW: 16 bits in memory, the operand size in a register (SDM vol. 2, SMSW). UMIP keeps it to CPL 0. */
 const smsw: Service = (unit, instruction) => {
   if ((unit.context.cr4 & cr4Umip) !== 0) requireLevel0(unit);
-  writeOperand(unit, instruction, 0, unit.context.cr0, 0);
+  value[0] = unit.context.cr0;
+  value[1] = 0;
+  const { storeMachineStatus } = ControlAccess;
+  const answer = askAboutValue(unit, Intercept.controlRead, instruction, 0, false, storeMachineStatus, value);
+  if (answer !== Answer.exit) writeOperand(unit, instruction, 0, value[0], 0);
 };
 
 /** SDM vol. 2, CLTS. */
-const clts: Service = (unit) => {
+const clts: Service = (unit, instruction) => {
   requireLevel0(unit);
-  writeCr0(unit, unit.context.cr0 & ~cr0Ts);
+  value[0] = unit.context.cr0 & ~cr0Ts;
+  value[1] = 0;
+  const { clearTaskSwitched } = ControlAccess;
+  const answer = askAboutValue(unit, Intercept.controlWrite, instruction, 0, true, clearTaskSwitched, value);
+  if (answer === Answer.continue) writeCr0(unit, value[0]);
 };
 
 export const controlRegisterServices: Services = {

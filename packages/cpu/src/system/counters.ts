@@ -1,4 +1,7 @@
 import { Exception } from '../semantics/operation.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
+import { readTimeStampCounter } from '../virtualization/time.ts';
 import { guestFault } from './fault.ts';
 import { writeOperand } from './operands.ts';
 import type { Service, Services, SystemUnit } from './unit.ts';
@@ -15,24 +18,33 @@ const rcx = 1;
 const rdx = 2;
 
 /** CR4.TSD keeps the counter to CPL 0. In real-address mode CPL is 0. */
+function requireTime({ context, state }: SystemUnit): void {
+  if ((context.cr4 & cr4Tsd) !== 0 && state.get('cpl') !== 0)
+    throw guestFault(Exception.generalProtection, 0);
+}
+
 function readTime(unit: SystemUnit): void {
   const { state } = unit;
-  if ((unit.context.cr4 & cr4Tsd) !== 0 && state.get('cpl') !== 0)
-    throw guestFault(Exception.generalProtection, 0);
-  unit.time.tsc(value);
+  readTimeStampCounter(unit, value);
   state.setPair('gpr', value[0], 0, rax);
   state.setPair('gpr', value[1], 0, rdx);
 }
 
-const rdtsc: Service = (unit) => readTime(unit);
+const rdtsc: Service = (unit, instruction) => {
+  requireTime(unit);
+  if (!isIntercepted(unit, Intercept.timeStampCounter, instruction)) readTime(unit);
+};
 
-const rdtscp: Service = (unit) => {
+const rdtscp: Service = (unit, instruction) => {
+  requireTime(unit);
+  if (isIntercepted(unit, Intercept.processorId, instruction)) return;
   readTime(unit);
   unit.state.setPair('gpr', unit.state.low('tscAux'), 0, rcx);
 };
 
 /** IA32_TSC_AUX at any CPL, whatever CR4.TSD. */
 const rdpid: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.processorId, instruction)) return;
   writeOperand(unit, instruction, 0, unit.state.low('tscAux'), 0);
 };
 
@@ -40,10 +52,11 @@ const rdpid: Service = (unit, instruction) => {
  * RDPMC. Counters are the MSRs that hold them, so whoever has these has the instruction (SDM vol. 3, 20.2; APM vol. 2, 13.2): Intel's general
  * counters from C1h and, by ECX bit 30, its fixed ones from 309h; AMD's from C0010201h, every second.
  */
-const rdpmc: Service = (unit) => {
+const rdpmc: Service = (unit, instruction) => {
   const { state } = unit;
   if (state.get('cpl') !== 0 && (unit.context.cr4 & cr4Pce) === 0)
     throw guestFault(Exception.generalProtection, 0);
+  if (isIntercepted(unit, Intercept.performanceCounter, instruction)) return;
   const index = state.low('gpr', rcx);
   if (!unit.msrs.read(counterMsr(unit, index), value)) throw guestFault(Exception.generalProtection, 0);
   state.setPair('gpr', value[0], 0, rax);

@@ -1,6 +1,8 @@
 import { operandRegister, RegisterClass, registerClass, registerNumber } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
-import { guestFault } from './fault.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isRegisterIntercepted } from '../virtualization/questions.ts';
+import { debugFault, guestFault } from './fault.ts';
 import { readRegister, writeRegister } from './operands.ts';
 import { requireLevel0 } from './privilege.ts';
 import type { Service, Services, SystemUnit } from './unit.ts';
@@ -46,10 +48,10 @@ const mov: Service = (unit, instruction) => {
     number += 2;
   }
   requireLevel0(unit);
+  if (isRegisterIntercepted(unit, Intercept.debugRegister, instruction, number, isWrite)) return;
   if ((state.low('debug', 7) & dr7Gd) !== 0) {
     // The exception brings its reason along in DR6; its delivery clears GD (SDM vol. 3, 18.2.4).
-    state.setPair('debug', state.low('debug', 6) | dr6Bd, 0, 6);
-    throw guestFault(Exception.debug);
+    throw debugFault(dr6Bd);
   }
   if (!isWrite) {
     writeRegister(unit, target, state.low('debug', number), state.high('debug', number));

@@ -153,8 +153,9 @@ export function readDescriptor(unit: SystemUnit, selector: number, out: Descript
   out.addressLow = address[0];
   out.addressHigh = address[1];
   out.upper = 0;
-  out.low = memory.read(address[0], address[1], 4, true);
-  out.high = readPart(unit, out, 4);
+  memory.readPair(address[0], address[1], address, true);
+  out.low = address[0];
+  out.high = address[1];
   return true;
 }
 

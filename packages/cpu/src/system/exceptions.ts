@@ -2,6 +2,8 @@ import type { Instruction } from '@nest86/decoder';
 import { operandImmediate } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment } from '../state/layout.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isRegisterIntercepted } from '../virtualization/questions.ts';
 import { Descriptor, SystemType, selectorError, setAccessed, systemType32 } from './descriptors.ts';
 import { GuestFault, guestFault } from './fault.ts';
 import {
@@ -18,6 +20,7 @@ import { writeNullSegment, writeRealCode, writeVirtual8086Segment } from './segm
 import { Stack } from './stack.ts';
 import { readTaskState, switchTask, TaskSwitchSource } from './task-switch.ts';
 import type { Service, Services, SystemUnit } from './unit.ts';
+import { deliverUsual } from './usual-transfers.ts';
 
 /** What an event is, by the numbers that VMX and SVM use (SDM vol. 3, table 24-14; APM vol. 2, 15.20). */
 export const EventType = {
@@ -54,8 +57,9 @@ export const DeliveryStage = {
 } as const;
 
 const cr4Vme = 1;
+/** BT of DR6: the debug trap of a TSS. */
+const debugTask = 1 << 15;
 const nonMaskableVector = 2;
-const virtualizationException = 20;
 /** GD of DR7. */
 const generalDetect = 1 << 13;
 /** LBR and BTF of IA32_DEBUGCTL. */
@@ -70,6 +74,7 @@ const gate = new Descriptor();
 const code = new Descriptor();
 const task = new Descriptor();
 const address = new Int32Array(2);
+const half = new Int32Array(2);
 
 /**
  * Delivery of events to the guest's handlers (SDM vol. 2, INT n; vol. 3, ch. 6 and 20; APM vol. 2, ch. 8), one per processor. Its fields
@@ -86,7 +91,7 @@ export class EventDelivery implements DeliveredEvent {
   /** One of {@link DeliveryStage}. */
   stage: number = DeliveryStage.none;
   /** RF of the image that is saved, if the fault sets it (SDM vol. 3, 18.3.1.1). */
-  private resumeFlag = 0;
+  resumeFlag = 0;
 
   /**
    * An exception that the instruction at the unit's RIP raised, or a debug trap after the one before. CR2 and DR6 are the raiser's.
@@ -119,6 +124,10 @@ export class EventDelivery implements DeliveredEvent {
   /** A software event of the present instruction: RF is cleared as any instruction begins. */
   software(unit: SystemUnit, vector: number, type: number, instructionLength: number): void {
     const { state } = unit;
+    // INT n is no exception, whatever its vector (SDM vol. 3, 26.2).
+    const isException = type !== EventType.softwareInterrupt;
+    if (isException && unit.interception?.exception(vector, type, -1, 0, 0, instructionLength) === true)
+      return;
     state.set('systemFlags', state.get('systemFlags') & ~Flag.resume);
     this.begin(vector, type, -1, instructionLength);
     this.run(unit);
@@ -160,25 +169,39 @@ export class EventDelivery implements DeliveredEvent {
       this.stage = DeliveryStage.none;
       unit.state.set('interruptShadow', 0);
       if (!isTrapped) return;
+      const { hardwareException } = EventType;
+      if (unit.interception?.exception(Exception.debug, hardwareException, -1, debugTask, 0, 0) === true)
+        return;
       // T in the TSS of the handler's task: a debug trap before its first instruction, not a nested exception.
       this.begin(Exception.debug, EventType.hardwareException, -1, 0);
       this.raise(unit);
     }
   }
 
-  /** An exception during delivery takes the event's place (SDM vol. 3, table 6-5). @returns false after a triple fault */
+  /**
+   * An exception during delivery takes the event's place (SDM vol. 3, table 6-5). The guest's owner is asked about it before, and about the
+   * double fault that it may become. @returns false after a triple fault, or if the guest is to be left
+   */
   private combine(unit: SystemUnit, { vector, errorCode, addressLow, addressHigh }: GuestFault): boolean {
-    const { state } = unit;
+    const { state, interception } = unit;
+    const { hardwareException } = EventType;
+    if (interception?.exception(vector, hardwareException, errorCode, addressLow, addressHigh, 0) === true)
+      return false;
     if (vector === Exception.page) state.setPair('cr2', addressLow, addressHigh);
     const first = this.type === EventType.hardwareException ? this.vector : -1;
     const combined = combinedVector(first, vector);
     if (combined < 0) {
       this.stage = DeliveryStage.none;
+      if (interception?.shutdown() === true) return false;
       state.set('activity', Activity.shutdown);
       unit.stop();
       return false;
     }
     const isDouble = combined === Exception.doubleFault;
+    if (isDouble && vector !== combined) {
+      this.stage = DeliveryStage.none;
+      if (interception?.exception(combined, hardwareException, 0, 0, 0, 0) === true) return false;
+    }
     this.begin(combined, EventType.hardwareException, isDouble ? 0 : errorCode, 0);
     this.raise(unit);
     return true;
@@ -195,6 +218,7 @@ export class EventDelivery implements DeliveredEvent {
 
   /** Finds the handler by the mode. Nothing has changed when it throws, unless a task switch had been made. */
   private attempt(unit: SystemUnit): boolean {
+    if (!this.isSoftware && deliverUsual(unit, this.vector, this.errorCode, this.resumeFlag)) return false;
     this.computeReturn(unit);
     if (inRealMode(unit)) {
       this.throughVector(unit, unit.state.low('tableBase', 1), true);
@@ -310,13 +334,12 @@ export class EventDelivery implements DeliveredEvent {
     address[1] = state.high('tableBase', 1);
     addTo(address, offset, 0);
     if (!isLong) address[1] = 0;
-    gate.low = memory.read(address[0], address[1], 4, true);
-    addTo(address, 4, 0);
-    if (!isLong) address[1] = 0;
-    gate.high = memory.read(address[0], address[1], 4, true);
+    memory.readPair(address[0], address[1], half, true);
+    gate.low = half[0];
+    gate.high = half[1];
     gate.upper = 0;
     if (!isLong) return;
-    addTo(address, 4, 0);
+    addTo(address, 8, 0);
     gate.upper = memory.read(address[0], address[1], 4, true);
   }
 
@@ -475,13 +498,14 @@ function isContributory(vector: number): boolean {
 
 /** #PF, and #VE, which counts as one (SDM vol. 3, 26.5.7.3). */
 function isPageFault(vector: number): boolean {
-  return vector === Exception.page || vector === virtualizationException;
+  return vector === Exception.page || vector === Exception.virtualization;
 }
 
 // INT n, INT3, INTO, INT1 (SDM vol. 2, INT n).
 
 const interrupt: Service = (unit, instruction) => {
   const vector = operandImmediate(instruction, 0);
+  if (isRegisterIntercepted(unit, Intercept.softwareInterrupt, instruction, vector, false)) return;
   unit.delivery.software(unit, vector, EventType.softwareInterrupt, instruction.length);
 };
 

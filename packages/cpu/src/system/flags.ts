@@ -1,4 +1,6 @@
 import { Exception } from '../semantics/operation.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { guestFault } from './fault.ts';
 import { Flag, inRealMode, inVirtual8086Mode, ioPrivilegeLevel } from './modes.ts';
 import { moveStackPointer, peek, push } from './operands.ts';
@@ -23,6 +25,7 @@ function generalProtection(): never {
 }
 
 const pushf: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.pushFlags, instruction)) return;
   const size = instruction.operandSize;
   let image = unit.state.flags;
   if (inVirtual8086Mode(unit) && ioPrivilegeLevel(unit) < 3) {
@@ -36,6 +39,7 @@ const pushf: Service = (unit, instruction) => {
 };
 
 const popf: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.popFlags, instruction)) return;
   const { state } = unit;
   const size = instruction.operandSize;
   const before = state.flags;

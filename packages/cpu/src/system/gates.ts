@@ -132,9 +132,9 @@ export class InnerStack {
     address[0] = state.low('segmentBase', Segment.tr);
     address[1] = state.high('segmentBase', Segment.tr);
     addTo(address, offset, 0);
-    this.low = memory.read(address[0], address[1], 4, true);
-    addTo(address, 4, 0);
-    this.high = memory.read(address[0], address[1], 4, true);
+    memory.readPair(address[0], address[1], address, true);
+    this.low = address[0];
+    this.high = address[1];
     this.selector = privilege;
     stack.long(this.low, this.high, external, state.get('cpl') === 3 && privilege < 3);
   }

@@ -1,5 +1,7 @@
 import { operandRegister, registerSize } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { guestFault } from './fault.ts';
 import { writeOperand } from './operands.ts';
 import type { Service, Services } from './unit.ts';
@@ -18,7 +20,7 @@ const hwcrCpuidUserDisable = 1 << 3;
 const statusFlags = 0x8d5;
 
 /** SDM vol. 2, CPUID. CPUID faulting outside CPL 0 and SMM: S0-29; AMD: CPUID 80000021h.EAX bit 17, HWCR bit 35. */
-const cpuid: Service = (unit) => {
+const cpuid: Service = (unit, instruction) => {
   const { state } = unit;
   if (state.get('cpl') !== 0 && state.get('inSmm') === 0) {
     const faults =
@@ -27,6 +29,7 @@ const cpuid: Service = (unit) => {
         : unit.msrs.read(miscFeaturesEnables, value) && (value[0] & 1) !== 0;
     if (faults) throw guestFault(Exception.generalProtection, 0);
   }
+  if (isIntercepted(unit, Intercept.cpuid, instruction)) return;
   unit.cpuid.read(state.low('gpr', 0), state.low('gpr', 1), out);
   // EAX, EBX, ECX, EDX; the numbers of the registers have another order.
   state.setPair('gpr', out[0], 0, 0);
@@ -37,6 +40,7 @@ const cpuid: Service = (unit) => {
 
 /** RDRAND and RDSEED: always with success, that is CF 1 and the other status flags 0. */
 const random: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.random, instruction)) return;
   const low = unit.random();
   const isWide = registerSize(operandRegister(instruction, 0)) === 8;
   writeOperand(unit, instruction, 0, low, isWide ? unit.random() : 0);

@@ -1,6 +1,8 @@
 import type { Instruction } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
-import { Segment } from '../state/layout.ts';
+import { Segment, stateOffset } from '../state/layout.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { Descriptor } from './descriptors.ts';
 import { guestFault } from './fault.ts';
 import { setPrivilege } from './gates.ts';
@@ -11,8 +13,10 @@ import { writeRealCode, writeVirtual8086Segment } from './segment-registers.ts';
 import { Stack } from './stack.ts';
 import { readTaskState, switchTask, TaskSwitchSource } from './task-switch.ts';
 import type { Service, Services, SystemUnit } from './unit.ts';
+import { returnUsual } from './usual-transfers.ts';
 
 const cr4Vme = 1;
+const cplCell: number = stateOffset.cpl >> 2;
 
 /** CF PF AF ZF SF TF DF OF NT: what any IRET in protected mode loads. */
 const flagsOfAll = 0x4dd5;
@@ -58,6 +62,7 @@ function checkLimit(limit: number): void {
 
 /** IRET, IRETD, IRETQ (SDM vol. 2, IRET; APM vol. 3, IRET). */
 const interruptReturn: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.interruptReturn, instruction)) return;
   // NMIs are unblocked even if what follows faults (SDM vol. 3, 6.7.1 and 27.2.3, "NMI unblocking due to IRET").
   unit.state.set('nmiBlocked', 0);
   if (inRealMode(unit)) realReturn(unit, instruction);
@@ -103,6 +108,7 @@ function virtual8086Return(unit: SystemUnit, instruction: Instruction): void {
 function protectedReturn(unit: SystemUnit, instruction: Instruction): void {
   const { state } = unit;
   const bytes = instruction.operandSize / 8;
+  if (bytes === 8 && returnUsual(unit, returnMask(unit, state.words[cplCell], bytes))) return;
   const isLong = inLongMode(unit);
   if ((state.get('systemFlags') & Flag.nestedTask) !== 0) {
     if (isLong) throw guestFault(Exception.generalProtection, 0);

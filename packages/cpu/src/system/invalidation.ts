@@ -1,5 +1,8 @@
 import { Fault } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
+import { Answer } from '../virtualization/extension.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted, questionOf } from '../virtualization/questions.ts';
 import { guestFault } from './fault.ts';
 import {
   addTo,
@@ -25,12 +28,19 @@ const invlpg: Service = (unit, instruction) => {
   requireLevel0(unit);
   effectiveAddress(unit, instruction, 0, address);
   linearAddress(unit, operandSegment(instruction, 0), address[0], address[1], 1, Use.address, address);
+  const question = questionOf(unit, Intercept.invalidatePage);
+  if (question !== undefined) {
+    question.addressLow = address[0];
+    question.addressHigh = address[1];
+    if (unit.interception!.ask(Intercept.invalidatePage, instruction) !== Answer.continue) return;
+  }
   unit.mmu.invlpg(unit.context, address[0], address[1]);
 };
 
 /** S0-09. */
 const invpcid: Service = (unit, instruction) => {
   requireLevel0(unit);
+  if (isIntercepted(unit, Intercept.invalidateContext, instruction)) return;
   readOperand(unit, instruction, 0, type);
   operandAddress(unit, instruction, 1, 16, Use.read, address);
   const is64Bit = in64BitMode(unit);
@@ -45,12 +55,17 @@ const invpcid: Service = (unit, instruction) => {
 };
 
 /** Memory is always up to date here: there is nothing to write back, and nothing that INVD could lose. */
-const cacheControl: Service = (unit) => requireLevel0(unit);
+function cacheControl(what: number): Service {
+  return (unit, instruction) => {
+    requireLevel0(unit);
+    isIntercepted(unit, what, instruction);
+  };
+}
 
 export const invalidationServices: Services = {
   INVLPG: invlpg,
   INVPCID: invpcid,
-  INVD: cacheControl,
-  WBINVD: cacheControl,
-  WBNOINVD: cacheControl,
+  INVD: cacheControl(Intercept.invalidateCaches),
+  WBINVD: cacheControl(Intercept.writeBackCaches),
+  WBNOINVD: cacheControl(Intercept.writeBackCaches),
 };

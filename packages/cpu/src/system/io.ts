@@ -2,6 +2,8 @@ import { type Instruction, OperandKind, operandImmediate, operandKind } from '@n
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
 import { attributeUnusable } from '../state/segment-cache.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isPortIntercepted, questionOf } from '../virtualization/questions.ts';
 import { SystemType } from './descriptors.ts';
 import { guestFault } from './fault.ts';
 import { inRealMode, inVirtual8086Mode, ioPrivilegeLevel } from './modes.ts';
@@ -43,6 +45,11 @@ function requirePorts(unit: SystemUnit, port: number, bytes: number): void {
   if (!bitmapAllows(unit, port, bytes)) throw guestFault(Exception.generalProtection, 0);
 }
 
+/** I/O breakpoints trap behind the instruction, or behind the iteration of a repeated one. */
+function watchPorts(unit: SystemUnit, port: number, bytes: number): void {
+  if ((unit.context.cr4 & cr4De) !== 0) unit.breakpoints?.ports(port, bytes);
+}
+
 function bitmapAllows(unit: SystemUnit, port: number, bytes: number): boolean {
   const { state } = unit;
   const attributes = state.get('segmentAttributes', Segment.tr);
@@ -71,6 +78,7 @@ function readTask(unit: SystemUnit, offset: number): number {
 }
 
 const eferLma = 1 << 10;
+const cr4De = 1 << 3;
 
 /** Port of an operand: imm8, or DX. */
 function portOf(unit: SystemUnit, instruction: Instruction, operand: number): number {
@@ -89,7 +97,9 @@ const in_: Service = (unit, instruction) => {
   const port = portOf(unit, instruction, 1);
   const bytes = portBytes(instruction);
   requirePorts(unit, port, bytes);
+  if (isPortIntercepted(unit, instruction, port, bytes, false, -1, address)) return;
   const read = unit.io.read(port, bytes);
+  watchPorts(unit, port, bytes);
   const { state } = unit;
   const before = state.low('gpr', rax);
   if (bytes === 4) state.setPair('gpr', read, 0, rax);
@@ -103,7 +113,9 @@ const out_: Service = (unit, instruction) => {
   const port = portOf(unit, instruction, 0);
   const bytes = portBytes(instruction);
   requirePorts(unit, port, bytes);
+  if (isPortIntercepted(unit, instruction, port, bytes, true, -1, address)) return;
   unit.io.write(port, bytes, truncated(unit.state.low('gpr', rax), bytes));
+  watchPorts(unit, port, bytes);
 };
 
 function truncated(word: number, bytes: number): number {
@@ -118,6 +130,7 @@ const ins: Service = (unit, instruction) => {
   const bytes = portBytes(instruction);
   const port = unit.state.low('gpr', rdx) & 0xffff;
   requirePorts(unit, port, bytes);
+  if (isStringIntercepted(unit, instruction, port, bytes, rdi, Segment.es)) return;
   pointer(unit, instruction, rdi, address);
   linearAddress(unit, Segment.es, address[0], address[1], bytes, Use.write, address);
   checkAlignment(unit, address[0], bytes);
@@ -126,6 +139,7 @@ const ins: Service = (unit, instruction) => {
   const low = address[0];
   const high = address[1];
   writeLinear(unit, low, high, bytes, unit.io.read(port, bytes), 0);
+  watchPorts(unit, port, bytes);
   advance(unit, instruction, rdi, bytes);
 };
 
@@ -135,13 +149,30 @@ const outs: Service = (unit, instruction) => {
   const bytes = portBytes(instruction);
   const port = unit.state.low('gpr', rdx) & 0xffff;
   requirePorts(unit, port, bytes);
+  if (isStringIntercepted(unit, instruction, port, bytes, rsi, operandSegment(instruction, 1))) return;
   pointer(unit, instruction, rsi, address);
   linearAddress(unit, operandSegment(instruction, 1), address[0], address[1], bytes, Use.read, address);
   checkAlignment(unit, address[0], bytes);
   readLinear(unit, address[0], address[1], bytes, value);
   unit.io.write(port, bytes, value[0]);
+  watchPorts(unit, port, bytes);
   advance(unit, instruction, rsi, bytes);
 };
+
+/** Exits go before everything that may be wrong with the address in memory (SDM vol. 3, 26.1.1). @param register rSI or rDI */
+function isStringIntercepted(
+  unit: SystemUnit,
+  instruction: Instruction,
+  port: number,
+  bytes: number,
+  register: number,
+  segment: number,
+): boolean {
+  if (questionOf(unit, Intercept.port) === undefined) return false;
+  pointer(unit, instruction, register, address);
+  linearAddress(unit, segment, address[0], address[1], bytes, Use.address, address);
+  return isPortIntercepted(unit, instruction, port, bytes, register === rsi, segment, address);
+}
 
 /** REP with a count of 0: nothing happens, nothing is checked. */
 function hasEnded(unit: SystemUnit, instruction: Instruction): boolean {

@@ -1,5 +1,9 @@
 import { Cr0, Efer } from '@nest86/mmu';
+import { stateOffset } from '../state/layout.ts';
 import type { SystemUnit } from './unit.ts';
+
+/** Cell of the state, as a word. */
+const flagsCell: number = stateOffset.systemFlags >> 2;
 
 /** Bits of RFLAGS that transfers look at or change (SDM vol. 1, 3.4.3; vol. 3, 2.3). */
 export const Flag = {
@@ -23,7 +27,7 @@ export function inRealMode(unit: SystemUnit): boolean {
 
 /** EFLAGS.VM; it can only be 1 where CR0.PE is. */
 export function inVirtual8086Mode(unit: SystemUnit): boolean {
-  return (unit.state.get('systemFlags') & Flag.virtual8086) !== 0;
+  return (unit.state.words[flagsCell] & Flag.virtual8086) !== 0;
 }
 
 /** Selectors are paragraph numbers: real-address and virtual-8086 mode. */
@@ -38,5 +42,5 @@ export function inLongMode(unit: SystemUnit): boolean {
 
 /** IOPL, 0 to 3. */
 export function ioPrivilegeLevel(unit: SystemUnit): number {
-  return (unit.state.get('systemFlags') >>> 12) & 3;
+  return (unit.state.words[flagsCell] >>> 12) & 3;
 }

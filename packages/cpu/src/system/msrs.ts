@@ -2,6 +2,10 @@ import { Cr0, Efer } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import type { StateField } from '../state/layout.ts';
 import { Segment } from '../state/layout.ts';
+import { Answer } from '../virtualization/extension.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { askAboutValue } from '../virtualization/questions.ts';
+import { readTimeStampCounter } from '../virtualization/time.ts';
 import { isCanonicalIn } from './capabilities.ts';
 import { guestFault } from './fault.ts';
 import { requireLevel0 } from './privilege.ts';
@@ -44,19 +48,26 @@ function generalProtection(): never {
 }
 
 /** SDM vol. 2, RDMSR: EDX:EAX, and the upper halves of RAX and RDX become 0. */
-const rdmsr: Service = (unit) => {
+const rdmsr: Service = (unit, instruction) => {
   requireLevel0(unit);
   const { state } = unit;
-  if (!readMsr(unit, state.low('gpr', rcx) >>> 0, value)) generalProtection();
+  const index = state.low('gpr', rcx) >>> 0;
+  const answer = askAboutValue(unit, Intercept.msr, instruction, index, false, 0, value);
+  if (answer === Answer.exit) return;
+  if (answer === Answer.continue && !readMsr(unit, index, value)) generalProtection();
   state.setPair('gpr', value[0], 0, rax);
   state.setPair('gpr', value[1], 0, rdx);
 };
 
 /** SDM vol. 2, WRMSR. */
-const wrmsr: Service = (unit) => {
+const wrmsr: Service = (unit, instruction) => {
   requireLevel0(unit);
   const { state } = unit;
-  writeMsr(unit, state.low('gpr', rcx) >>> 0, state.low('gpr', rax), state.low('gpr', rdx));
+  const index = state.low('gpr', rcx) >>> 0;
+  value[0] = state.low('gpr', rax);
+  value[1] = state.low('gpr', rdx);
+  if (askAboutValue(unit, Intercept.msr, instruction, index, true, 0, value) !== Answer.continue) return;
+  writeMsr(unit, index, value[0], value[1]);
 };
 
 /**
@@ -66,12 +77,12 @@ const wrmsr: Service = (unit) => {
  * @param out low half first
  * @returns false if it does not exist
  */
-function readMsr(unit: SystemUnit, index: number, out: Int32Array): boolean {
+export function readMsr(unit: SystemUnit, index: number, out: Int32Array): boolean {
   const { state, context } = unit;
   if (!exists(unit, index)) return false;
   switch (index) {
     case Msr.TIME_STAMP_COUNTER:
-      unit.time.tsc(out);
+      readTimeStampCounter(unit, out);
       return true;
     case Msr.EFER:
       out[0] = context.efer;
@@ -150,6 +161,10 @@ function exists(unit: SystemUnit, index: number): boolean {
     case Msr.SYSENTER_ESP:
     case Msr.SYSENTER_EIP:
       return capabilities.hasSysenter;
+    case Msr.TIME_STAMP_COUNTER:
+      return capabilities.hasTsc;
+    case Msr.PAT:
+      return capabilities.hasPat;
     case Msr.TSC_AUX:
       return capabilities.hasTscAux;
     case Msr.XSS:
@@ -167,7 +182,7 @@ function exists(unit: SystemUnit, index: number): boolean {
 }
 
 /** Writes a register with its checks. @param index unsigned @throws GuestFault #GP(0) */
-function writeMsr(unit: SystemUnit, index: number, low: number, high: number): void {
+export function writeMsr(unit: SystemUnit, index: number, low: number, high: number): void {
   const { state, capabilities } = unit;
   const isAmd = unit.mmu.model.vendor === 'amd';
   if (!exists(unit, index)) generalProtection();
@@ -257,6 +272,8 @@ function writeEfer(unit: SystemUnit, low: number, high: number): void {
   const { context, capabilities } = unit;
   const before = context.efer;
   if (high !== 0 || (low & ~capabilities.efer) !== 0) generalProtection();
+  if ((low & Efer.nxe) !== 0 && (unit.state.high('miscEnable') & miscNoExecuteDisable) !== 0)
+    generalProtection();
   // LMA is the processor's. Intel ignores what is written to it; AMD wants it as it is.
   if (((low ^ before) & Efer.lma) !== 0 && unit.mmu.model.vendor === 'amd') generalProtection();
   if (((low ^ before) & Efer.lme) !== 0 && (context.cr0 & Cr0.pg) !== 0) generalProtection();
@@ -271,11 +288,14 @@ function writeEfer(unit: SystemUnit, low: number, high: number): void {
  */
 const miscWritable = 0x00c5_0009;
 const miscReadOnly = 0x1880;
+/** Bit 34: NX is not to be had. */
+const miscNoExecuteDisable = 4;
 
 function writeMiscEnable(unit: SystemUnit, low: number, high: number): void {
-  if (high !== 0 || (low & ~(miscWritable | miscReadOnly)) !== 0) generalProtection();
+  if ((high & ~miscNoExecuteDisable) !== 0 || (low & ~(miscWritable | miscReadOnly)) !== 0)
+    generalProtection();
   const before = unit.state.low('miscEnable');
-  unit.state.setPair('miscEnable', (low & miscWritable) | (before & miscReadOnly), 0);
+  unit.state.setPair('miscEnable', (low & miscWritable) | (before & miscReadOnly), high);
 }
 
 /** LBR and BTF; AMD also has the four breakpoint pins. */

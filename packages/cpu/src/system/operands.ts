@@ -17,7 +17,7 @@ import {
 } from '@nest86/decoder';
 import { Efer, isCanonical } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
-import { Segment } from '../state/layout.ts';
+import { Segment, stateOffset } from '../state/layout.ts';
 import { guestFault } from './fault.ts';
 import type { SystemUnit } from './unit.ts';
 
@@ -42,10 +42,13 @@ const flagAc = 1 << 18;
 
 /** Whether code runs in 64-bit mode: EFER.LMA and CS.L. */
 export function in64BitMode(unit: SystemUnit): boolean {
-  return (
-    (unit.context.efer & Efer.lma) !== 0 && (unit.state.get('segmentAttributes', Segment.cs) & 0x2000) !== 0
-  );
+  return (unit.context.efer & Efer.lma) !== 0 && (unit.state.words[codeAttributes] & 0x2000) !== 0;
 }
+
+/** Cells of the state, as words. */
+const codeAttributes: number = (stateOffset.segmentAttributes >> 2) + Segment.cs;
+const cplCell: number = stateOffset.cpl >> 2;
+const flagsCell: number = stateOffset.systemFlags >> 2;
 
 /** Width of the stack pointer in bits: 64 in 64-bit mode, else by SS.B (SDM vol. 1, 6.2.3). */
 export function stackBits(unit: SystemUnit): number {
@@ -235,11 +238,8 @@ export function checkAlignment(unit: SystemUnit, low: number, bytes: number): vo
 
 /** CPL 3, CR0.AM and EFLAGS.AC. */
 function alignmentIsChecked(unit: SystemUnit): boolean {
-  return (
-    unit.state.get('cpl') === 3 &&
-    (unit.context.cr0 & cr0Am) !== 0 &&
-    (unit.state.get('systemFlags') & flagAc) !== 0
-  );
+  const { words } = unit.state;
+  return words[cplCell] === 3 && (unit.context.cr0 & cr0Am) !== 0 && (words[flagsCell] & flagAc) !== 0;
 }
 
 // Operands.

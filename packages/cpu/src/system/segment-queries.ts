@@ -1,5 +1,7 @@
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isRegisterIntercepted } from '../virtualization/questions.ts';
 import { Descriptor, isNull, readDescriptor } from './descriptors.ts';
 import { guestFault } from './fault.ts';
 import { Flag, hasParagraphSelectors, inLongMode } from './modes.ts';
@@ -94,6 +96,7 @@ function storeSelector(segment: number): Service {
     requireSelectors(unit);
     if ((unit.context.cr4 & cr4Umip) !== 0 && unit.state.get('cpl') !== 0)
       throw guestFault(Exception.generalProtection, 0);
+    if (isRegisterIntercepted(unit, Intercept.descriptorTable, instruction, segment, false)) return;
     writeOperand(unit, instruction, 0, unit.state.get('segmentSelector', segment), 0);
   };
 }

@@ -1,4 +1,4 @@
-import { Segment } from '../state/layout.ts';
+import { Segment, stateOffset } from '../state/layout.ts';
 import { attributeUnusable, writeSegmentCache } from '../state/segment-cache.ts';
 import type { Descriptor } from './descriptors.ts';
 import type { SystemUnit } from './unit.ts';
@@ -74,13 +74,20 @@ export function writeVirtual8086Segment(unit: SystemUnit, segment: number, selec
  */
 export function dropInnerSegments(unit: SystemUnit, privilege: number): void {
   const { state } = unit;
+  const { words } = state;
   for (const segment of dataSegments) {
-    const attributes = state.get('segmentAttributes', segment);
+    const attributes = words[attributesCell + segment];
     const isConforming = (attributes & 0x1c) === 0x1c;
-    // Null selectors 1 to 3 become 0 (seen on the host, an EPYC); the base, which an MSR may have set, stays.
-    if ((attributes & attributeUnusable) !== 0) state.set('segmentSelector', 0, segment);
-    else if (!isConforming && ((attributes >> 5) & 3) < privilege) writeNullSegment(unit, segment, 0);
+    // Null selectors 1 to 3 become 0 (seen on the host, an EPYC).
+    if ((attributes & attributeUnusable) !== 0) words[selectorCell + segment] = 0;
+    else if (!isConforming && ((attributes >> 5) & 3) < privilege) {
+      // The base, which an MSR may have set, stays: kernels that keep a selector of theirs in GS rely on it.
+      const [low, high] = [state.low('segmentBase', segment), state.high('segmentBase', segment)];
+      writeSegment(unit, segment, 0, low, high, state.get('segmentLimit', segment), attributeUnusable);
+    }
   }
 }
 
+const selectorCell: number = stateOffset.segmentSelector >> 2;
+const attributesCell: number = stateOffset.segmentAttributes >> 2;
 const dataSegments = [Segment.es, Segment.ds, Segment.fs, Segment.gs] as const;

@@ -9,6 +9,8 @@ import {
 import { isCanonical } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isRegisterIntercepted } from '../virtualization/questions.ts';
 import {
   Descriptor,
   isNull,
@@ -209,6 +211,7 @@ function readLongTable(unit: SystemUnit, selector: number, out: Descriptor): voi
 /** SDM vol. 2, LLDT. */
 const lldt: Service = (unit, instruction) => {
   checkTableLoad(unit);
+  if (isRegisterIntercepted(unit, Intercept.descriptorTable, instruction, Segment.ldtr, true)) return;
   readOperand(unit, instruction, 0, value);
   const selector = value[0] & 0xffff;
   if (isNull(selector)) {
@@ -226,6 +229,7 @@ const lldt: Service = (unit, instruction) => {
 /** SDM vol. 2, LTR. */
 const ltr: Service = (unit, instruction) => {
   checkTableLoad(unit);
+  if (isRegisterIntercepted(unit, Intercept.descriptorTable, instruction, Segment.tr, true)) return;
   readOperand(unit, instruction, 0, value);
   const selector = value[0] & 0xffff;
   if (isNull(selector)) throw guestFault(Exception.generalProtection, 0);

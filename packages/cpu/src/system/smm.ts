@@ -2,6 +2,8 @@ import { Cr0, Cr4, Efer, Fault, PagingMode, Translation } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment } from '../state/layout.ts';
 import { attributePresent, attributeUnusable } from '../state/segment-cache.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { fixedDr6, fixedDr7 } from './debug-registers.ts';
 import { guestFault } from './fault.ts';
 import { Flag } from './modes.ts';
@@ -137,9 +139,10 @@ function save(unit: SystemUnit): void {
 }
 
 /** SDM vol. 2, RSM; APM vol. 2, 10.3.6: a state that cannot be is a shutdown. */
-const rsm: Service = (unit) => {
+const rsm: Service = (unit, instruction) => {
   const { state } = unit;
   if (state.get('inSmm') === 0) throw guestFault(Exception.invalidOpcode);
+  if (isIntercepted(unit, Intercept.resume, instruction)) return;
   if (!restoreControl(unit)) {
     state.set('activity', Activity.shutdown);
     unit.stop();

@@ -3,7 +3,7 @@ import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
 import type { Descriptor } from './descriptors.ts';
 import { guestFault } from './fault.ts';
-import { addTo, checkAlignment, stackBits } from './operands.ts';
+import { checkAlignment, stackBits } from './operands.ts';
 import type { SystemUnit } from './unit.ts';
 
 const rsp = 4;
@@ -77,10 +77,9 @@ export class Stack {
 
   /** Adds to the pointer; it wraps at its width. */
   move(offset: number): void {
-    address[0] = this.low;
-    address[1] = this.high;
-    addTo(address, offset, offset >> 31);
-    this.setPointer(address[0], address[1]);
+    const sum = (this.low >>> 0) + offset;
+    const carry = sum < 0 ? -1 : sum > 0xffff_ffff ? 1 : 0;
+    this.setPointer(sum | 0, (this.high + carry) | 0);
   }
 
   /**
@@ -90,6 +89,15 @@ export class Stack {
    */
   reserve(unit: SystemUnit, count: number, bytes: number): void {
     const { low, high } = this;
+    if (this.bits === 64 && (((low - 1) ^ (low - count * bytes)) & ~0xfff) === 0) {
+      // One page: what holds for the first item holds for all.
+      this.move(-bytes);
+      this.locate(unit, bytes, 2);
+      if (!this.isSystem) checkAlignment(unit, address[0], bytes);
+      unit.memory.probe(address[0], address[1], bytes, true, this.isSystem);
+      this.setPointer(low, high);
+      return;
+    }
     // Room first, as the manual has it: "stack does not have room for …" comes before any push.
     for (let i = 0; i < count; i++) {
       this.move(-bytes);
@@ -123,9 +131,7 @@ export class Stack {
       memory.write(address[0], address[1], bytes, low, this.isSystem);
       return;
     }
-    memory.write(address[0], address[1], 4, low, this.isSystem);
-    addTo(address, 4, 0);
-    memory.write(address[0], address[1], 4, high, this.isSystem);
+    memory.writePair(address[0], address[1], low, high, this.isSystem);
   }
 
   /** Pops 2, 4 or 8 bytes into `valueLow` and `valueHigh`. */
@@ -139,22 +145,25 @@ export class Stack {
     const { memory } = unit;
     this.locate(unit, bytes, 1);
     if (!this.isSystem) checkAlignment(unit, address[0], bytes);
-    const first = memory.read(address[0], address[1], bytes === 8 ? 4 : bytes, this.isSystem);
+    if (bytes === 8) {
+      memory.readPair(address[0], address[1], address, this.isSystem);
+      this.valueLow = address[0];
+      this.valueHigh = address[1];
+      return;
+    }
+    const first = memory.read(address[0], address[1], bytes, this.isSystem);
     this.valueLow = bytes === 2 ? first & 0xffff : first;
     this.valueHigh = 0;
-    if (bytes !== 8) return;
-    addTo(address, 4, 0);
-    this.valueHigh = memory.read(address[0], address[1], 4, this.isSystem);
   }
 
   /** Linear address of the item at the pointer. @param right 1 read, 2 write */
   private locate(unit: SystemUnit, bytes: number, right: number): void {
     const { low, high } = this;
     if (this.bits === 64) {
-      address[0] = low;
-      address[1] = high;
-      addTo(address, bytes - 1, 0);
-      if (!isCanonical(unit.context, address[0], address[1]) || !isCanonical(unit.context, low, high))
+      const { context } = unit;
+      // The last byte's upper half may be another one.
+      const isCarried = (low >>> 0) + bytes - 1 > 0xffff_ffff;
+      if (!isCanonical(context, low, high) || (isCarried && !isCanonical(context, 0, (high + 1) | 0)))
         throw guestFault(Exception.stack, this.error);
       address[0] = low;
       address[1] = high;

@@ -1,4 +1,6 @@
 import { Exception } from '../semantics/operation.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isRegisterIntercepted } from '../virtualization/questions.ts';
 import { isCanonicalIn } from './capabilities.ts';
 import { guestFault } from './fault.ts';
 import {
@@ -29,6 +31,7 @@ const cr4Umip = 1 << 11;
 function load(table: number): Service {
   return (unit, instruction) => {
     requireLevel0(unit);
+    if (isRegisterIntercepted(unit, Intercept.descriptorTable, instruction, table, true)) return;
     const is64Bit = in64BitMode(unit);
     operandAddress(unit, instruction, 0, is64Bit ? 10 : 6, Use.read, address);
     readLinear(unit, address[0], address[1], 2, limit);
@@ -49,6 +52,7 @@ function load(table: number): Service {
 function store(table: number): Service {
   return (unit, instruction) => {
     if ((unit.context.cr4 & cr4Umip) !== 0) requireLevel0(unit);
+    if (isRegisterIntercepted(unit, Intercept.descriptorTable, instruction, table, false)) return;
     const { state } = unit;
     const is64Bit = in64BitMode(unit);
     const bytes = is64Bit ? 8 : 4;

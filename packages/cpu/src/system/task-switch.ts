@@ -1,6 +1,7 @@
 import { Fault, Translation } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import { Segment } from '../state/layout.ts';
+import { interceptTaskSwitch } from '../virtualization/questions.ts';
 import {
   Descriptor,
   isNull,
@@ -74,7 +75,8 @@ const descriptor = new Descriptor();
 const translation = new Translation();
 
 /**
- * Reads and checks the descriptor of the task to switch to (SDM vol. 3, 7.3, steps 1 to 5, and table 7-1); privilege is the caller's.
+ * Reads and checks the descriptor of the task to switch to (SDM vol. 3, 7.3, steps 1 to 5, and table 7-1); privilege is the caller's. Where
+ * task switches are intercepted the guest is left here.
  *
  * @throws GuestFault #GP with the selector, #TS if IRET asks; #NP; #TS for a limit too small
  */
@@ -98,6 +100,7 @@ export function readTaskState(
   if (!isRight) throw guestFault(vector, error);
   if (!out.isPresent) throw guestFault(Exception.segmentNotPresent, error);
   if (out.limit >>> 0 < layoutOf(type).least) throw guestFault(Exception.invalidTss, error);
+  interceptTaskSwitch(unit, selector, source);
 }
 
 function layoutOf(type: number): TaskLayout {

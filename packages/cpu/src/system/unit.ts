@@ -1,6 +1,9 @@
 import type { Instruction } from '@nest86/decoder';
 import type { Mmu, PagingContext } from '@nest86/mmu';
 import type { VcpuState } from '../state/vcpu-state.ts';
+import type { EventLatches } from '../virtualization/events.ts';
+import type { Interception } from '../virtualization/interception.ts';
+import type { Breakpoints } from './breakpoints.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { EventDelivery } from './exceptions.ts';
 
@@ -12,8 +15,20 @@ export interface LinearMemory {
    */
   read(low: number, high: number, bytes: number, system?: boolean): number;
   write(low: number, high: number, bytes: number, value: number, system?: boolean): void;
+  /** Reads 8 bytes into `out`, low half first; what faults is what faults first of two halves. */
+  readPair(low: number, high: number, out: Int32Array, system?: boolean): void;
+  /** Writes 8 bytes; a fault in the second half may leave the first one written. */
+  writePair(low: number, high: number, valueLow: number, valueHigh: number, system?: boolean): void;
   /** Checks that all bytes can be written (or read), as a locked or multi-part access does before it changes anything. */
   probe(low: number, high: number, bytes: number, isWrite: boolean, system?: boolean): void;
+  /** @internal The memory as 32-bit words. */
+  readonly words: Int32Array;
+  /**
+   * Index in `words` of bytes at an address that the fast TLB has, where the access has no effect but the obvious one; -1 if it does not have
+   * them, the address is no multiple of 4, or they cross a page.
+   * @internal
+   */
+  wordsAt(low: number, high: number, bytes: number, isWrite: boolean, system: boolean): number;
 }
 
 /** I/O ports. Sizes are 1, 2 and 4 bytes. */
@@ -61,6 +76,14 @@ export interface SystemUnit {
   /** Left out, there is no local APIC: CR8 is 0. */
   readonly taskPriority?: TaskPriority | undefined;
   readonly capabilities: Capabilities;
+  /** @internal Left out, nothing is watched. */
+  readonly breakpoints?: Breakpoints;
+  /** @internal Left out, nothing can wait for the next boundary between instructions. */
+  readonly events?: EventLatches;
+  /** @internal Left out, no virtualization extension is plugged in. */
+  readonly interception?: Interception | undefined;
+  /** VMCALL and VMMCALL outside guests, if a paravirtual interface is offered. @returns whether it took the call */
+  readonly hypercall?: (() => boolean) | undefined;
   /** Seeded random numbers, 32 bits. */
   random(): number;
 

@@ -1,6 +1,8 @@
 import { type Instruction, operandRegister } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, Segment } from '../state/layout.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { guestFault } from './fault.ts';
 import { in64BitMode, linearAddress, readOperand, readRegister, Use } from './operands.ts';
 import { requireLevel0 } from './privilege.ts';
@@ -30,8 +32,9 @@ function generalProtection(): never {
 }
 
 /** SDM vol. 2, HLT. RIP is that of the next instruction when an interrupt ends it. */
-const hlt: Service = (unit) => {
+const hlt: Service = (unit, instruction) => {
   requireLevel0(unit);
+  if (isIntercepted(unit, Intercept.halt, instruction)) return;
   unit.state.set('activity', Activity.halted);
   unit.stop();
 };
@@ -64,24 +67,28 @@ function watch(unit: SystemUnit, instruction: Instruction, low: number, high: nu
 
 const monitor: Service = (unit, instruction) => {
   requireMonitor(unit);
+  if (isIntercepted(unit, Intercept.monitor, instruction)) return;
   requireExtensions(unit, 0);
   watch(unit, instruction, unit.state.low('gpr', rax), unit.state.high('gpr', rax));
 };
 
-const mwait: Service = (unit) => {
+const mwait: Service = (unit, instruction) => {
   requireMonitor(unit);
+  if (isIntercepted(unit, Intercept.monitorWait, instruction)) return;
   requireExtensions(unit, unit.capabilities.mwaitBreaksOnInterrupt ? 1 : 0);
   unit.stop();
 };
 
 /** At any CPL (APM vol. 3, MONITORX). */
 const monitorx: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.monitor, instruction)) return;
   requireExtensions(unit, 0);
   watch(unit, instruction, unit.state.low('gpr', rax), unit.state.high('gpr', rax));
 };
 
 /** ECX: bit 0 an interrupt ends the wait though IF is 0, bit 1 EBX is a timeout. */
-const mwaitx: Service = (unit) => {
+const mwaitx: Service = (unit, instruction) => {
+  if (isIntercepted(unit, Intercept.monitorWait, instruction)) return;
   requireExtensions(unit, 3);
   unit.stop();
 };
@@ -95,6 +102,7 @@ const umonitor: Service = (unit, instruction) => {
 const waitUntil: Service = (unit, instruction) => {
   const { state } = unit;
   if ((unit.context.cr4 & cr4Tsd) !== 0 && state.get('cpl') !== 0) generalProtection();
+  if (isIntercepted(unit, Intercept.timedWait, instruction)) return;
   readOperand(unit, instruction, 0, value);
   // Bit 0 chooses between C0.1 and C0.2.
   if ((value[0] & ~1) !== 0) generalProtection();
@@ -102,7 +110,13 @@ const waitUntil: Service = (unit, instruction) => {
   unit.stop();
 };
 
+/** Only where somebody wants to see it; else generated code executes it. */
+const pause: Service = (unit, instruction) => {
+  isIntercepted(unit, Intercept.pause, instruction);
+};
+
 export const waitServices: Services = {
+  PAUSE: pause,
   HLT: hlt,
   MONITOR: monitor,
   MWAIT: mwait,

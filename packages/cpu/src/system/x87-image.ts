@@ -93,7 +93,7 @@ export function loadX87(unit: SystemUnit, image: Int32Array, isWide: boolean): v
   state.set('x87Opcode', (image[1] >>> 16) & 0x7ff);
   state.setPair('x87InstructionPointer', image[2], isWide ? canonicalHigh(unit, image[3]) : 0);
   state.set('x87InstructionSelector', isWide ? 0 : image[3] & 0xffff);
-  state.setPair('x87DataPointer', image[4], isWide ? canonicalHigh(unit, image[5]) : 0);
+  state.setPair('x87DataPointer', image[4], isWide ? dataHigh(unit, image[5]) : 0);
   state.set('x87DataSelector', isWide ? 0 : image[5] & 0xffff);
   const top = topOf(status);
   for (let i = 0; i < 8; i++) {
@@ -106,7 +106,12 @@ export function loadX87(unit: SystemUnit, image: Int32Array, isWide: boolean): v
   }
 }
 
-/** Upper half of a pointer, made canonical: no more bits than an address has are kept (seen on EPYC). */
+/** Upper half of a data pointer: Intel's processors keep all of it (seen on Xeon). */
+function dataHigh(unit: SystemUnit, high: number): number {
+  return unit.mmu.model.vendor === 'intel' ? high : canonicalHigh(unit, high);
+}
+
+/** Upper half of a pointer, made canonical: no more bits than an address has are kept (seen on EPYC, and for the instruction pointer on Xeon). */
 function canonicalHigh(unit: SystemUnit, high: number): number {
   const unused = 64 - unit.capabilities.linearBits;
   return (high << unused) >> unused;

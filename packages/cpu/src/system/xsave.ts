@@ -1,4 +1,6 @@
 import { Exception } from '../semantics/operation.ts';
+import { Intercept } from '../virtualization/intercept.ts';
+import { isIntercepted } from '../virtualization/questions.ts';
 import { loadBlock, probeBlock, storeBlock } from './blocks.ts';
 import {
   Component,
@@ -191,6 +193,7 @@ function xsave(isOptimized: boolean, isWide: boolean): Service {
 function xsavec(isSupervisor: boolean, isWide: boolean): Service {
   return (unit, instruction) => {
     requireState(unit, isSupervisor);
+    if (isSupervisor && isIntercepted(unit, Intercept.supervisorState, instruction)) return;
     const is64Bit = in64BitMode(unit);
     const mask = requested(unit, isSupervisor);
     let saved = componentsInUse(unit, mask, is64Bit);
@@ -231,6 +234,7 @@ function checkHeader(unit: SystemUnit, isSupervisor: boolean): number {
 function xrstor(isSupervisor: boolean, isWide: boolean): Service {
   return (unit, instruction) => {
     requireState(unit, isSupervisor);
+    if (isSupervisor && isIntercepted(unit, Intercept.supervisorState, instruction)) return;
     const is64Bit = in64BitMode(unit);
     const { state } = unit;
     const mask = requested(unit, isSupervisor);
@@ -292,9 +296,10 @@ const xgetbv: Service = (unit) => {
 /** Components that can be enabled together only: ZMM's three. */
 const avx512 = (1 << Component.opmask) | (1 << Component.zmmHi256) | (1 << Component.hi16Zmm);
 
-const xsetbv: Service = (unit) => {
+const xsetbv: Service = (unit, instruction) => {
   requireXsave(unit);
   requireLevel0(unit);
+  if (isIntercepted(unit, Intercept.extendedControl, instruction)) return;
   const { state } = unit;
   const low = state.low('gpr', rax);
   if (state.low('gpr', rcx) !== 0) generalProtection();

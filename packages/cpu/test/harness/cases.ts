@@ -1,4 +1,5 @@
 import {
+  type DecoderOptions,
   DecodeStatus,
   decode,
   EncodingSpace,
@@ -13,20 +14,21 @@ import {
   registerNumber,
 } from '@nest86/decoder';
 import { ControlFlow, controlFlow, Flag, flagsUndefined, isLockable, isString } from '@nest86/decoder/info';
+import { BaseStates } from './base-state.ts';
 import {
   type EncodingTemplates,
   findTemplates,
-  hostDecoders,
+  hostDecoder,
   isRunnable,
   type Template,
   upperName,
 } from './encodings.ts';
+import { hostVendor, type Vendor } from './host-processor.ts';
 import {
   type Batch,
   type CodeSize,
   codeAddress,
   codeSize,
-  directionFlag,
   type HostCase,
   type HostState,
   landingOffset,
@@ -34,14 +36,10 @@ import {
   scratchSize,
   slotSize,
   stateAt,
-  stateBytes,
-  stateOf,
   statusFlags,
 } from './host-state.ts';
-import { writeExtended, writeInteger, writeVector } from './operands.ts';
 import { pick, type Random, randomNumbers } from './random.ts';
 
-const vectorPoolSize = 1024;
 const mask64 = (1n << 64n) - 1n;
 const rax = 0;
 const rcx = 1;
@@ -55,10 +53,10 @@ const rdi = 7;
 /** Makes batches of random cases: each mnemonic gets the same share, within it each encoding. */
 export class CaseGenerator {
   readonly mnemonics: readonly string[];
+  private readonly decoder: DecoderOptions;
   private readonly templates: ReadonlyMap<string, readonly EncodingTemplates[]>;
   private readonly instruction: Instruction = new Instruction();
   private readonly bytes: Uint8Array = new Uint8Array(15);
-  private readonly vectors: Int32Array = new Int32Array(4 * vectorPoolSize);
   private random: Random = () => 0;
   private turn = 0;
 
@@ -66,8 +64,10 @@ export class CaseGenerator {
   constructor(
     wanted: (mnemonic: string) => boolean,
     readonly mode: CodeSize = 64,
+    private readonly vendor: Vendor = hostVendor(),
   ) {
-    this.templates = findTemplates(wanted, mode);
+    this.decoder = hostDecoder(vendor, mode);
+    this.templates = findTemplates(wanted, mode, vendor);
     this.mnemonics = [...this.templates.keys()].sort();
   }
 
@@ -78,25 +78,24 @@ export class CaseGenerator {
     const random = randomNumbers(seed);
     this.random = random;
     this.turn = random() % this.mnemonics.length;
-    for (let i = 0; i < vectorPoolSize; i++) writeVector(random, this.vectors, 4 * i);
-    const words = new Int32Array(scratchSize / 4);
-    for (let i = 0; i < scratchSize / 16; i++) this.copyVector(words, 4 * i);
+    const base = new BaseStates(seed, this.mode);
     const cases: HostCase[] = [];
     while (cases.length < count) {
-      const made = this.attempt(codeAddress + cases.length * slotSize);
+      const made = this.attempt(cases.length, base);
       if (made !== undefined) cases.push(made);
     }
-    return { mode: this.mode, seed, page: new Uint8Array(words.buffer), cases };
+    return { vendor: this.vendor, mode: this.mode, seed, page: base.page, cases };
   }
 
-  private attempt(address: number): HostCase | undefined {
+  private attempt(index: number, base: BaseStates): HostCase | undefined {
+    const address = codeAddress + index * slotSize;
     const { random, instruction, bytes } = this;
     const name = this.mnemonics[this.turn++ % this.mnemonics.length];
     const { memory, register } = pick(random, this.templates.get(name)!);
     const isMemory = memory.length > 0 && (register.length === 0 || (random() & 1) !== 0);
     const template = pick(random, isMemory ? memory : register);
     this.encode(template);
-    if (decode(bytes, 0, hostDecoders[this.mode], instruction) !== DecodeStatus.ok) return undefined;
+    if (decode(bytes, 0, this.decoder, instruction) !== DecodeStatus.ok) return undefined;
     // Redundant prefixes may have made another instruction of it.
     const mnemonic = upperName(instruction);
     if (!this.templates.has(mnemonic) || !isRunnable(instruction, mnemonic)) return undefined;
@@ -114,12 +113,8 @@ export class CaseGenerator {
     if (this.mode === 32 && instruction.w === 1 && /^VP(EXTR|INSR)D$/.test(mnemonic)) return undefined;
     // CALL RSP would push into the code.
     if (isBranch && instruction.modrm >= 0xc0 && instruction.rm === rsp) return undefined;
-    const state = stateOf(new Uint8Array(stateBytes));
-    this.fillState(state);
+    const { state, patch } = base.make(index);
     state.view.setBigUint64(stateAt.rip, BigInt(address), true);
-    const patch = new Uint8Array(64);
-    const patchWords = new Int32Array(patch.buffer);
-    for (let i = 0; i < 16; i += 4) this.copyVector(patchWords, i);
     this.prepareRegisters(mnemonic, state);
     const target = this.aim(mnemonic, state, address);
     if (target === undefined) return undefined;
@@ -128,16 +123,14 @@ export class CaseGenerator {
     // Outside of the page there is nothing to prepare.
     const start = target - scratchAddress;
     const isInside = start >= 0 && start < scratchSize;
-    const encoding = instruction.encoding;
     return {
       code: bytes.slice(0, instruction.length),
       mode: this.mode,
-      mnemonic,
-      encoding,
-      isMemory: instruction.modrm >= 0 && instruction.modrm < 0xc0,
-      definedFlags: statusFlags & ~undefinedStatusFlags(encoding),
+      vendor: this.vendor,
+      ...whatIs(instruction),
       address,
       before: state,
+      page: base.page,
       patchOffset: isInside ? start : 0,
       patch: isInside ? patch.subarray(0, Math.min(patch.length, scratchSize - start)) : patch.subarray(0, 0),
     };
@@ -204,51 +197,9 @@ export class CaseGenerator {
     const pp = prefix === 0x66 ? 1 : prefix === 0xf3 ? 2 : prefix === 0xf2 ? 3 : 0;
     const last = (w << 7) | (5 << 3) | (l << 2) | pp;
     const bytes = Uint8Array.of(0xc4, 0xe0 | map, last, opcode, modrm, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8);
-    const uses = decode(bytes, 0, hostDecoders[this.mode], new Instruction()) === DecodeStatus.ok;
+    const uses = decode(bytes, 0, this.decoder, new Instruction()) === DecodeStatus.ok;
     this.vvvvUse.set(encoding, uses);
     return uses;
-  }
-
-  // State.
-
-  private copyVector(to: Int32Array, at: number): void {
-    const from = 4 * (this.random() % vectorPoolSize);
-    const { vectors } = this;
-    to[at] = vectors[from];
-    to[at + 1] = vectors[from + 1];
-    to[at + 2] = vectors[from + 2];
-    to[at + 3] = vectors[from + 3];
-  }
-
-  private fillState({ bytes, view }: HostState): void {
-    const { random } = this;
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, stateBytes / 4);
-    for (let number = 0; number < 16; number++) writeInteger(random, words, 2 * number);
-    // 32-bit code sees eight registers and their lower halves.
-    if (this.mode === 32) for (let i = 1; i < 32; i++) if ((i & 1) !== 0 || i >= 16) words[i] = 0;
-    const choice = random();
-    words[stateAt.rflags / 4] = (random() & statusFlags) | ((choice & 7) === 0 ? directionFlag : 0) | 0x202;
-    words[stateAt.rflags / 4 + 1] = 0;
-    for (let i = 0; i < 16; i++) this.copyVector(words, stateAt.xmm / 4 + 4 * i);
-    for (let i = 0; i < 16; i++) this.copyVector(words, stateAt.upper / 4 + 4 * i);
-    for (let i = 0; i < 8; i++) writeExtended(random, words, stateAt.st / 4 + 4 * i);
-    // MXCSR: rounding, sticky flags; now and then FTZ, DAZ or unmasked exceptions.
-    let mxcsr = 0x1f80 | (random() & 0x603f);
-    if ((choice & 0x30) === 0) mxcsr |= random() & 0x8040;
-    if ((choice & 0x40) === 0) mxcsr &= ~0x3f;
-    if ((choice & 0xf00) === 0) mxcsr &= ~(random() & 0x1f80);
-    view.setUint32(stateAt.mxcsr, mxcsr, true);
-    let control = 0x37f | ((choice >>> 12) & 0xc00);
-    if ((choice & 0x3000) === 0) control = (control & ~0x300) | ((choice >>> 16) & 0x300);
-    if ((choice & 0x1c000) === 0) control &= ~(random() & 0x3f);
-    view.setUint16(stateAt.x87Control, control, true);
-    // Sticky flags, condition codes, TOP; ES and B as the flags and masks want it.
-    let status = random() & 0x7f7f;
-    if ((choice & 0x60000) !== 0) status &= ~0x7f;
-    const isPending = (status & ~control & 0x3f) !== 0;
-    view.setUint16(stateAt.x87Status, isPending ? status | 0x8080 : status & ~0x8080, true);
-    bytes[stateAt.x87Tags] = (choice & 0x180000) === 0 ? random() : 0xff;
-    view.setUint32(stateAt.mxcsr + 4, 0xffff, true);
   }
 
   private prepareRegisters(mnemonic: string, { view }: HostState): void {
@@ -480,6 +431,19 @@ export class CaseGenerator {
         data.setBigUint64(0, target, true);
     }
   }
+}
+
+/** What a case tells of its instruction. */
+export function whatIs(
+  instruction: Instruction,
+): Pick<HostCase, 'mnemonic' | 'encoding' | 'isMemory' | 'definedFlags'> {
+  const { encoding, modrm } = instruction;
+  return {
+    mnemonic: upperName(instruction),
+    encoding,
+    isMemory: modrm >= 0 && modrm < 0xc0,
+    definedFlags: statusFlags & ~undefinedStatusFlags(encoding),
+  };
 }
 
 /** In their places in RFLAGS. */

@@ -1,8 +1,8 @@
 import { decode, Instruction } from '@nest86/decoder';
 import { formatIntel } from '@nest86/decoder/intel';
-import { hostDecoders } from './encodings.ts';
+import { settle } from './allowances.ts';
+import { hostDecoder } from './encodings.ts';
 import { directionFlag, type HostCase, type Outcome, scratchAddress, stateAt } from './host-state.ts';
-import { forgiveLastPlace } from './last-place.ts';
 
 export interface CompareOptions {
   /** Also compare flags that the manual calls undefined. */
@@ -15,12 +15,14 @@ const errorBits = 0b11011;
 
 /** What differs between an outcome and the host's, or an empty string. */
 export function difference(
-  { before, definedFlags, mnemonic }: HostCase,
-  ours: Outcome,
+  one: HostCase,
+  given: Outcome,
   host: Outcome,
   { undefinedFlags = false }: CompareOptions = {},
 ): string {
-  if (ours.problem !== undefined) return ours.problem;
+  if (given.problem !== undefined) return given.problem;
+  const { before, definedFlags } = one;
+  const ours = settle(one, given, host);
   if (ours.vector !== host.vector) return `${eventText(ours)}, on the host ${eventText(host)}`;
   if (host.vector === pageFault) {
     // The host's kernel has pages of its own in the upper half.
@@ -31,7 +33,6 @@ export function difference(
   const found: string[] = [];
   const a = ours.state.view;
   const b = host.state.view;
-  forgiveLastPlace(mnemonic, a, b);
   for (let number = 0; number < 16; number++) {
     const at = 8 * number;
     if (
@@ -101,11 +102,11 @@ export function difference(
 }
 
 /** The instruction with its bytes and address. */
-export function caseText({ code, address, mode }: HostCase): string {
+export function caseText({ code, address, mode, vendor }: HostCase): string {
   const instruction = new Instruction();
   const bytes = new Uint8Array(15);
   bytes.set(code);
-  decode(bytes, 0, hostDecoders[mode], instruction);
+  decode(bytes, 0, hostDecoder(vendor, mode), instruction);
   return `${formatIntel(instruction)} [${Buffer.from(code).toString('hex')} at ${address.toString(16)}]`;
 }
 

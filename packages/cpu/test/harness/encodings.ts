@@ -13,14 +13,21 @@ import {
 } from '@nest86/decoder';
 import { cpuidFeatures } from '@nest86/decoder/info';
 import { mnemonic, mnemonicName } from '@nest86/decoder/mnemonic';
-import { hostHas } from './host.ts';
+import { hostHas, type Vendor } from './host-processor.ts';
 import type { CodeSize } from './host-state.ts';
 
-/** The host's decoder: an AMD processor, as far as the two vendors differ. */
-export const hostDecoders: Readonly<Record<CodeSize, DecoderOptions>> = {
-  64: new DecoderOptions({ vendor: 'amd', disable: ['apx', 'mpx'] }),
-  32: new DecoderOptions({ mode: 32, vendor: 'amd', disable: ['apx', 'mpx'] }),
-};
+const decoders = new Map<string, DecoderOptions>();
+
+/** The decoder of a host: without what neither host can have. */
+export function hostDecoder(vendor: Vendor, mode: CodeSize): DecoderOptions {
+  const key = `${vendor}${mode}`;
+  let options = decoders.get(key);
+  if (options === undefined) {
+    options = new DecoderOptions({ mode, vendor, disable: ['apx', 'mpx'] });
+    decoders.set(key, options);
+  }
+  return options;
+}
 
 /** Bytes that select an encoding, without the operands that may be chosen freely. */
 export interface Template {
@@ -121,11 +128,13 @@ export function isRunnable(instruction: Instruction, name: string): boolean {
 export function findTemplates(
   wanted: (mnemonic: string) => boolean,
   mode: CodeSize,
+  vendor: Vendor,
 ): ReadonlyMap<string, readonly EncodingTemplates[]> {
   const byEncoding = new Map<number, Template[]>();
   const nameOfEncoding = new Map<number, string>();
   const instruction = new Instruction();
   const bytes = new Uint8Array(15);
+  const decoder = hostDecoder(vendor, mode);
 
   const attempt = (
     head: readonly number[],
@@ -134,7 +143,7 @@ export function findTemplates(
     // SIB: [rax + rcx].
     bytes.fill(0x08);
     bytes.set(head);
-    if (decode(bytes, 0, hostDecoders[mode], instruction) !== DecodeStatus.ok) return;
+    if (decode(bytes, 0, decoder, instruction) !== DecodeStatus.ok) return;
     const { encoding } = instruction;
     let list = byEncoding.get(encoding);
     if (list === undefined) {

@@ -5,13 +5,13 @@ import type { CodeMode } from '../../src/records/code-mode.ts';
 import { Segment } from '../../src/state/layout.ts';
 import { capabilitiesOf } from '../../src/system/capabilities.ts';
 import type { CpuidSource } from '../../src/system/unit.ts';
+import { hostVendor, type Vendor } from './host-processor.ts';
 import {
   type Batch,
   type CodeSize,
   codeAddress,
   codeSize,
   type HostCase,
-  type HostState,
   landingOffset,
   type Outcome,
   scratchAddress,
@@ -20,11 +20,10 @@ import {
   stateBytes,
   stateOf,
 } from './host-state.ts';
+import { loadUserState, saveUserState } from './user-state.ts';
 
 /** A processor under test: runs one case after the other as the host did. */
 export interface TestProcessor {
-  /** Whether instructions run in compiled regions. */
-  readonly compiled: boolean;
   /** Starts a batch. */
   setBatch(batch: Batch): void;
   runOne(one: HostCase): Outcome;
@@ -62,17 +61,18 @@ export class EngineProcessor implements TestProcessor {
   private errorCode = 0;
 
   constructor(
-    readonly compiled: boolean,
+    private readonly compiled: boolean,
     private readonly codeSize: CodeSize = 64,
+    private readonly vendor: Vendor = hostVendor(),
   ) {
     this.start();
   }
 
   private start(): void {
-    const { compiled } = this;
+    const { compiled, vendor } = this;
     const engine = new Engine({
       ramSize,
-      vendor: 'amd',
+      vendor,
       recordBytes: 8 << 20,
       accel: compiled ? 'jit' : 'interp',
       heat: 1,
@@ -82,10 +82,10 @@ export class EngineProcessor implements TestProcessor {
     physical.addRegion({ kind: 'ram', start: 0, size: ramSize, backing: 0 });
     this.ram = new Uint8Array(engine.memory.buffer, physical.base, ramSize);
     const context = new PagingContext();
-    const model = new PagingModel({ vendor: 'amd' });
+    const model = new PagingModel({ vendor });
     const mmu = new Mmu({
       memory: physical,
-      tlb: createTlb('set-associative', { vendor: 'amd' }),
+      tlb: createTlb('set-associative', { vendor }),
       model,
     });
     // Every feature bit there is, and XCR0 components 0 to 2.
@@ -127,7 +127,11 @@ export class EngineProcessor implements TestProcessor {
     state.setPair('xcr0', 7, 0);
     processor.stateChanged();
     mmu.enter(context);
+    this.made(engine, processor);
   }
+
+  /** For other ways to run records: an engine was made. The constructor calls it, too. */
+  protected made(_engine: Engine, _processor: Processor): void {}
 
   private mapPages(): void {
     const view = new DataView(this.engine.memory.buffer, this.engine.physical.base);
@@ -193,10 +197,11 @@ export class EngineProcessor implements TestProcessor {
     page.set(this.page);
     page.set(patch, patchOffset);
     ram.set(page, scratchPhysical);
-    this.setState(before);
+    loadUserState(processor.state, before);
     this.vector = -1;
     const how = processor.run(budget);
-    const after = this.getState();
+    const after = stateOf(new Uint8Array(stateBytes));
+    saveUserState(processor.state, after);
     const rip = after.view.getBigUint64(stateAt.rip, true);
     const start = BigInt(address);
     const isEnd =
@@ -226,73 +231,6 @@ export class EngineProcessor implements TestProcessor {
     while (page[first] === now[first]) first++;
     while (page[last - 1] === now[last - 1]) last--;
     return [first, now.slice(first, last)];
-  }
-
-  private setState({ view }: HostState): void {
-    const { state } = this.processor;
-    for (let number = 0; number < 16; number++)
-      state.setPair('gpr', view.getInt32(8 * number, true), view.getInt32(8 * number + 4, true), number);
-    state.flags = view.getInt32(stateAt.rflags, true);
-    state.setPair('rip', view.getInt32(stateAt.rip, true), view.getInt32(stateAt.rip + 4, true));
-    state.set('mxcsr', view.getInt32(stateAt.mxcsr, true));
-    for (let number = 0; number < 16; number++) {
-      for (let word = 0; word < 4; word++) {
-        state.set('vector', view.getInt32(stateAt.xmm + 16 * number + 4 * word, true), 16 * number + word);
-        state.set(
-          'vector',
-          view.getInt32(stateAt.upper + 16 * number + 4 * word, true),
-          16 * number + 4 + word,
-        );
-      }
-    }
-    const status = view.getUint16(stateAt.x87Status, true);
-    state.set('x87Control', view.getUint16(stateAt.x87Control, true));
-    state.set('x87Status', status);
-    state.set('x87Tags', view.getUint8(stateAt.x87Tags));
-    const top = (status >>> 11) & 7;
-    for (let i = 0; i < 8; i++) {
-      const physical = (top + i) & 7;
-      const at = stateAt.st + 16 * i;
-      state.setPair('x87', view.getInt32(at, true), view.getInt32(at + 4, true), 2 * physical);
-      state.setPair('x87', view.getUint16(at + 8, true), 0, 2 * physical + 1);
-    }
-  }
-
-  private getState(): HostState {
-    const { state } = this.processor;
-    const after = stateOf(new Uint8Array(stateBytes));
-    const { view } = after;
-    for (let number = 0; number < 16; number++) {
-      view.setInt32(8 * number, state.low('gpr', number), true);
-      view.setInt32(8 * number + 4, state.high('gpr', number), true);
-    }
-    view.setInt32(stateAt.rflags, state.flags, true);
-    view.setInt32(stateAt.rip, state.low('rip'), true);
-    view.setInt32(stateAt.rip + 4, state.high('rip'), true);
-    view.setInt32(stateAt.mxcsr, state.get('mxcsr'), true);
-    for (let number = 0; number < 16; number++) {
-      for (let word = 0; word < 4; word++) {
-        view.setInt32(stateAt.xmm + 16 * number + 4 * word, state.get('vector', 16 * number + word), true);
-        view.setInt32(
-          stateAt.upper + 16 * number + 4 * word,
-          state.get('vector', 16 * number + 4 + word),
-          true,
-        );
-      }
-    }
-    const status = state.get('x87Status');
-    view.setUint16(stateAt.x87Control, state.get('x87Control'), true);
-    view.setUint16(stateAt.x87Status, status, true);
-    view.setUint8(stateAt.x87Tags, state.get('x87Tags'));
-    const top = (status >>> 11) & 7;
-    for (let i = 0; i < 8; i++) {
-      const physical = (top + i) & 7;
-      const at = stateAt.st + 16 * i;
-      view.setInt32(at, state.low('x87', 2 * physical), true);
-      view.setInt32(at + 4, state.high('x87', 2 * physical), true);
-      view.setUint16(at + 8, state.low('x87', 2 * physical + 1), true);
-    }
-    return after;
   }
 }
 

@@ -3,6 +3,8 @@
  * FXSAVE64 image, upper halves of the YMM registers.
  */
 
+import type { Vendor } from './host-processor.ts';
+
 /** Byte offsets in a state. */
 export const stateAt = {
   /** RAX to R15 by their numbers, 8 bytes each. */
@@ -57,6 +59,8 @@ export function stateOf(bytes: Uint8Array): HostState {
 export interface HostCase {
   readonly code: Uint8Array;
   readonly mode: CodeSize;
+  /** Whose processor it is for. */
+  readonly vendor: Vendor;
   readonly mnemonic: string;
   readonly encoding: number;
   /** It has a memory operand by ModRM. */
@@ -66,6 +70,8 @@ export interface HostCase {
   /** The instruction's address, in the state as RIP too. */
   readonly address: number;
   readonly before: HostState;
+  /** The scratch page before the instruction, but for `patch`. */
+  readonly page: Uint8Array;
   /** Bytes of the scratch page that differ from the batch's page, from `patchOffset` on. */
   readonly patchOffset: number;
   readonly patch: Uint8Array;
@@ -73,6 +79,7 @@ export interface HostCase {
 
 /** Cases that share the content of the scratch page. */
 export interface Batch {
+  readonly vendor: Vendor;
   /** 32 is compatibility mode. */
   readonly mode: CodeSize;
   readonly seed: number;

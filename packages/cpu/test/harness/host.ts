@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,31 +60,4 @@ export function runOnHost({ mode, page, cases }: Batch): Outcome[] {
     at = end + count;
     return outcome;
   });
-}
-
-/** Names of CPUID bits as Linux has them where they differ from the decoder's, which are the manuals'. */
-const kernelNames: Readonly<Record<string, string>> = {
-  '3DNOW': '3dnow',
-  '3DNOWEXT': '3dnowext',
-  SSE3: 'pni',
-  ADX: 'adx',
-  LZCNT: 'abm',
-  CLFSH: 'clflush',
-  CX8: 'cx8',
-  CMPXCHG16B: 'cx16',
-  PREFETCHW: '3dnowprefetch',
-  FPU387: 'fpu',
-  FPU287: 'fpu',
-  SHA: 'sha_ni',
-  HLE_or_RTM: 'rtm',
-};
-/** Named after the processor that introduced them: every one with long mode has them. */
-const always = new Set(['8086', '80186', '80286', '80386', '80486', 'X86-64', 'PAUSE', 'MULTIBYTENOP']);
-let hostFlags: ReadonlySet<string> | undefined;
-
-/** Whether the host has a feature, by the name that `cpuidFeatures` gives it. */
-export function hostHas(feature: string): boolean {
-  if (always.has(feature)) return true;
-  hostFlags ??= new Set(/^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1].split(' '));
-  return hostFlags.has(kernelNames[feature] ?? feature.toLowerCase());
 }

@@ -2,10 +2,10 @@ import type { CaseGenerator } from './cases.ts';
 import { type CompareOptions, caseText, difference, stateText } from './compare.ts';
 import type { TestProcessor } from './engine-driver.ts';
 import { runOnHost } from './host.ts';
-import type { HostCase } from './host-state.ts';
+import type { Batch, HostCase, Outcome } from './host-state.ts';
 
 /** Cases that one start of the harness gets. */
-const batchSize = 4000;
+export const batchSize = 4000;
 
 export interface Disagreement {
   readonly one: HostCase;
@@ -24,30 +24,49 @@ export interface Comparison {
   readonly disagreements: Disagreement[];
 }
 
-/** Compares random cases; batches have the seeds `seed`, `seed` + 1 and so on. */
+export function newComparison(): Comparison {
+  return { cases: 0, compared: new Map(), wrong: new Map(), disagreements: [] };
+}
+
+export interface BatchOptions extends CompareOptions {
+  /** Disagreements that are kept of each mnemonic. Default 3. */
+  readonly examples?: number;
+}
+
+/** Compares random cases with the host; batches have the seeds `seed`, `seed` + 1 and so on. */
 export function compareCases(
   generator: CaseGenerator,
   processor: TestProcessor,
   count: number,
   seed: number,
-  { examples = 3, ...options }: CompareOptions & { examples?: number } = {},
+  options: BatchOptions = {},
 ): Comparison {
-  const result: Comparison = { cases: 0, compared: new Map(), wrong: new Map(), disagreements: [] };
+  const result = newComparison();
   for (let batchSeed = seed; result.cases < count; batchSeed++) {
     const batch = generator.batch(Math.min(batchSize, count - result.cases), batchSeed);
-    const expected = runOnHost(batch);
-    processor.setBatch(batch);
-    for (const [index, one] of batch.cases.entries()) {
-      result.compared.set(one.mnemonic, (result.compared.get(one.mnemonic) ?? 0) + 1);
-      const what = attempt(processor, one, (ours) => difference(one, ours, expected[index], options));
-      if (what === '') continue;
-      const wrong = (result.wrong.get(one.mnemonic) ?? 0) + 1;
-      result.wrong.set(one.mnemonic, wrong);
-      if (wrong <= examples) result.disagreements.push({ one, what, seed: batchSeed, index });
-    }
-    result.cases += batch.cases.length;
+    compareBatch(result, processor, batch, runOnHost(batch), options);
   }
   return result;
+}
+
+/** Adds a batch to a comparison. @param expected what a host made of each case */
+export function compareBatch(
+  result: Comparison,
+  processor: TestProcessor,
+  batch: Batch,
+  expected: readonly Outcome[],
+  { examples = 3, ...options }: BatchOptions = {},
+): void {
+  processor.setBatch(batch);
+  for (const [index, one] of batch.cases.entries()) {
+    result.compared.set(one.mnemonic, (result.compared.get(one.mnemonic) ?? 0) + 1);
+    const what = attempt(processor, one, (ours) => difference(one, ours, expected[index], options));
+    if (what === '') continue;
+    const wrong = (result.wrong.get(one.mnemonic) ?? 0) + 1;
+    result.wrong.set(one.mnemonic, wrong);
+    if (wrong <= examples) result.disagreements.push({ one, what, seed: batch.seed, index });
+  }
+  result.cases += batch.cases.length;
 }
 
 /** A definition that cannot be built is a disagreement, too. */

@@ -1,5 +1,7 @@
 /** A file that no loader takes, and why. */
-export class ImageError extends Error {}
+export class ImageError extends Error {
+  override readonly name: string = 'ImageError';
+}
 
 export interface ElfSegment {
   /** Guest-physical address. */
@@ -28,6 +30,7 @@ export function isElf(file: Uint8Array): boolean {
 export function readElf(file: Uint8Array): ElfImage {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const is64 = file[4] === 2;
+  if (file.length < 64) throw new ImageError('ELF file ends within its header');
   const machine = view.getUint16(18, true);
   if (machine !== 3 && machine !== 62)
     throw new ImageError(`ELF machine ${machine}: 3 (i386) or 62 (x86-64) is allowed`);
@@ -39,6 +42,9 @@ export function readElf(file: Uint8Array): ElfImage {
   const count = view.getUint16(is64 ? 56 : 44, true);
   const segments: ElfSegment[] = [];
   const notes: { name: string; type: number; bytes: Uint8Array }[] = [];
+  const least = is64 ? 56 : 32;
+  if (count > 0 && size < least)
+    throw new ImageError(`ELF program headers of ${size} bytes: ${least} at least are allowed`);
   for (let i = 0; i < count; i++) {
     const at = table + i * size;
     if (at + size > file.length) throw new ImageError('ELF program headers lie beyond the end of the file');
@@ -51,6 +57,8 @@ export function readElf(file: Uint8Array): ElfImage {
     if (offset + fileSize > file.length)
       throw new ImageError(`ELF segment ${i} lies beyond the end of the file`);
     const bytes = file.subarray(offset, offset + fileSize);
+    if (type === loadable && memorySize < fileSize)
+      throw new ImageError(`ELF segment ${i} has ${fileSize} bytes for ${memorySize} bytes of memory`);
     if (type === loadable) segments.push({ address, bytes, memorySize });
     else notes.push(...readNotes(bytes));
   }
@@ -64,9 +72,13 @@ function readNotes(bytes: Uint8Array): { name: string; type: number; bytes: Uint
     const nameSize = view.getUint32(at, true);
     const size = view.getUint32(at + 4, true);
     const type = view.getUint32(at + 8, true);
+    // Whoever wrote a note that does not fit has written none behind it.
+    if (nameSize > bytes.length || size > bytes.length) break;
     const start = at + 12 + align4(nameSize);
     if (start + size > bytes.length) break;
-    const name = String.fromCharCode(...bytes.subarray(at + 12, at + 12 + Math.max(0, nameSize - 1)));
+    // Names that are looked for are short.
+    const length = Math.min(16, Math.max(0, nameSize - 1));
+    const name = String.fromCharCode(...bytes.subarray(at + 12, at + 12 + length));
     notes.push({ name, type, bytes: bytes.subarray(start, start + size) });
     at = start + align4(size);
   }

@@ -23,8 +23,12 @@ export interface BootInformation {
 
 const magic = 0x1badb002;
 const loaderMagic = 0x2badb002;
-/** Where the information structure goes: below the extended BIOS data area, above what real mode uses. */
-const informationAddress = 0x9000;
+/** Where the information structure goes if the image leaves room: below the extended BIOS data area, above what real mode uses. */
+const firstInformation = 0x9000;
+/** The extended BIOS data area. */
+const informationEnd = 0x9fc00;
+/** As long as what Linux takes at most, and more; it ends below 64 KiB. */
+const longestCommandLine = 8192;
 const pvhEntryNote = 18;
 const pvhMagic = 0x336ec578;
 
@@ -37,8 +41,24 @@ export function readBootImage(file: Uint8Array): BootImage {
   if (elf === undefined || entry === undefined)
     throw new ImageError('no multiboot header in the first 8 KiB and no PVH note: neither kind of image');
   const { bytes } = entry;
+  if (bytes.length < 4) throw new ImageError('the PVH note has no entry address');
   const address = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   return { protocol: 'pvh', entry: address, segments: elf.segments };
+}
+
+/** An address below the first MiB where the image is not. @throws ImageError if it covers all of it */
+function placeOf({ segments }: BootImage, bytes: number): number {
+  let place = firstInformation;
+  for (;;) {
+    const above = segments.find(
+      ({ address, memorySize }) => address < place + bytes && address + memorySize > place,
+    );
+    if (above === undefined) break;
+    place = Math.ceil((above.address + above.memorySize) / 4096) * 4096;
+  }
+  if (place + bytes > informationEnd)
+    throw new ImageError('the image leaves no room for the boot information below 640 KiB');
+  return place;
 }
 
 function findHeader(file: Uint8Array): number {
@@ -55,30 +75,42 @@ function multibootImage(file: Uint8Array, header: number, elf: ElfImage | undefi
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const flags = view.getUint32(header + 4, true);
   // Bit 16: the header says where to load; used by images that are no ELF files.
+  if (elf !== undefined && elf.entry >= 2 ** 32)
+    throw new ImageError(`multiboot entry 0x${elf.entry.toString(16)}: an address below 4 GiB is allowed`);
   if (elf !== undefined && (flags & 0x10000) === 0)
     return { protocol: 'multiboot', entry: elf.entry, segments: elf.segments };
   if ((flags & 0x10000) === 0)
     throw new ImageError('multiboot image is no ELF file and has no load addresses');
+  if (header + 32 > file.length) throw new ImageError('the file ends within its multiboot header');
   const [headerAddress, load, loadEnd, bssEnd, entry] = [12, 16, 20, 24, 28].map((offset) =>
     view.getUint32(header + offset, true),
   );
   const start = header - (headerAddress - load);
   const end = loadEnd === 0 ? file.length : start + (loadEnd - load);
-  if (start < 0 || end > file.length) throw new ImageError('multiboot load addresses lie outside the file');
+  if (start < 0 || end < start || end > file.length)
+    throw new ImageError('multiboot load addresses lie outside the file');
   const bytes = file.subarray(start, end);
   const memorySize = Math.max(bytes.length, bssEnd === 0 ? 0 : bssEnd - load);
   return { protocol: 'multiboot', entry, segments: [{ address: load, bytes, memorySize }] };
 }
 
-/** The structure that the image's protocol wants to find. */
-export function bootInformation(
-  { protocol }: BootImage,
-  { memory, commandLine }: BootParameters,
-): BootInformation {
+/** The structure that the image's protocol wants to find. @throws ImageError for a command line that is too long */
+export function bootInformation(image: BootImage, { memory, commandLine }: BootParameters): BootInformation {
+  if (commandLine.length > longestCommandLine)
+    throw new ImageError(
+      `a command line of ${commandLine.length} characters: ${longestCommandLine} are allowed`,
+    );
+  const { protocol } = image;
   const bytes = new Uint8Array(1024 + commandLine.length + 1);
+  const informationAddress = placeOf(image, bytes.length);
   const view = new DataView(bytes.buffer);
   const textAt = 1024;
-  for (let i = 0; i < commandLine.length; i++) bytes[textAt + i] = commandLine.charCodeAt(i);
+  for (let i = 0; i < commandLine.length; i++) {
+    const letter = commandLine.charCodeAt(i);
+    if (letter === 0 || letter > 127)
+      throw new ImageError(`character ${i + 1} of the command line: letters of ASCII are allowed`);
+    bytes[textAt + i] = letter;
+  }
   const ranges: readonly (readonly [start: number, size: number, type: number])[] = [
     [0, 0x9fc00, 1],
     [0x9fc00, 0x60400, 2],

@@ -129,12 +129,7 @@ function limits(format: FloatFormat): { least: number; infinite: number } {
   return { least: 1 << place, infinite: format.maxExponent << place };
 }
 
-/** i32: zero or denormal. @param shifted see {@link withoutSign} */
-export function isTiny(x: Expressions, format: FloatFormat, shifted: Value): Value {
-  return x.ltU(shifted, constant(x, format, 0, limits(format).least));
-}
-
-/** i32: not finite, or not above the smallest normal number. */
+/** i32: not finite, or not above the smallest normal number. @param shifted see {@link withoutSign} */
 export function isNotOrdinary(x: Expressions, format: FloatFormat, shifted: Value): Value {
   const { least, infinite } = limits(format);
   const count = format.bits === 32 ? x.i32(infinite - least - 1) : x.i64(-1, infinite - least - 1);
@@ -143,11 +138,4 @@ export function isNotOrdinary(x: Expressions, format: FloatFormat, shifted: Valu
 
 function constantAbove(x: Expressions, format: FloatFormat, least: number): Value {
   return format.bits === 32 ? x.i32(least + 1) : x.i64(1, least);
-}
-
-/** i32: not a positive normal number. */
-export function isNotPositive(x: Expressions, format: FloatFormat, bits: Value): Value {
-  const { least, infinite } = limits(format);
-  const difference = constant(x, format, 0, (infinite - least) >>> 1);
-  return x.geU(x.sub(bits, constant(x, format, 0, least >>> 1)), difference);
 }

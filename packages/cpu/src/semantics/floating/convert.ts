@@ -1,13 +1,19 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
 import { f32ToF64, f64ToF32, floatFromI32, floatFromI64 } from '../../library/float/convert.ts';
-import type { FastContext } from '../../library/float/fast.ts';
 import { answer } from '../../library/float/format.ts';
 import { isSilent, native } from '../../library/float/native.ts';
 import { wordsVector, zero } from '../../library/vector/constants.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
-import { checkPendingX87, enterMmx, readMmx } from '../vector/mmx.ts';
+import { enterMmx, readMmx } from '../vector/mmx.ts';
 import { lowElement, lowHalf, shuffleElements, sources, withVex } from '../vector/packed.ts';
-import { collectingContext, computeLanes, laneResults, quickUnless } from './exceptions.ts';
+import { checkPending } from '../x87/stack.ts';
+import {
+  collectingContext,
+  computeLanes,
+  type FloatContext,
+  laneResults,
+  quickUnless,
+} from './exceptions.ts';
 import {
   and,
   areSet,
@@ -76,11 +82,11 @@ const narrow: Definition = (op) => {
 const integersToSingles = elementwise(floatFromI32.f32, { from: 32, to: 32 });
 
 /** Integers that f32 holds exactly: up to 2^24. */
-function convertIntegers({ x, call, state, mxcsr }: FastContext, vector: Value): Value {
+function convertIntegers({ x, call, state, mxcsr, isLoud }: FloatContext, vector: Value): Value {
   const offset = x.compute(Op.i32x4Add, vector, wordsVector(x, 1 << 24));
   const isExact = areSet(x, 'f32', x.compute(Op.i32x4LeU, offset, wordsVector(x, 1 << 25)), false);
   const quick = x.compute(Op.f32x4ConvertI32x4S, vector);
-  return quickUnless(x, ValueType.v128, quick, x.eqz(x.or(isExact, isSilent(x, mxcsr))), () =>
+  return quickUnless(x, ValueType.v128, quick, x.select(isExact, x.i32(0), isLoud()), () =>
     answer(call, integersToSingles.packed, [state, vector, mxcsr]),
   );
 }
@@ -137,7 +143,7 @@ const integerTo =
  * raised: so the SDM of CVTPI2PD, and so does AMD for both.
  */
 function readMmxSource(op: Operation): Value {
-  if (!op.isMemory(1)) checkPendingX87(op);
+  if (!op.isMemory(1)) checkPending(op);
   const vector = lowElement(op.x, 64, readMmx(op, 1));
   if (!op.isMemory(1)) enterMmx(op);
   return vector;

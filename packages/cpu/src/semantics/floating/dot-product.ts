@@ -49,10 +49,16 @@ const dotProduct =
       );
       sums = stage(op, 'add', format, pairs);
     };
-    if (format === 'f32') {
+    // Which NaN of two a sum answers, by element: the manuals do not say. Found by comparing.
+    const isIntel = op.vendor === 'intel';
+    if (format === 'f32' && isIntel) {
+      add([1, 0, 3, 2], [0, 1, 2, 3]);
+      add([0, 1, 2, 3], [2, 3, 0, 1]);
+    } else if (format === 'f32') {
       add([0, 2, 0, 2], [1, 3, 1, 3]);
       add([0, 0, 0, 0], [1, 1, 1, 1]);
-    } else add([0, 0], [1, 1]);
+    } else if (isIntel) add([0, 1], [1, 0]);
+    else add([0, 0], [1, 1]);
     const places = selected(x, format, immediate, 0);
     op.writeVector(
       0,

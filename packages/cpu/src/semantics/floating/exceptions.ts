@@ -30,10 +30,21 @@ export function collectExceptions(op: Operation, compute: () => void): void {
   compute();
   x.if(
     x.load(Op.i32Load, state, stateOffset.floatFlags),
-    () => op.fault(Exception.simd, answer(op.library, settle, [state])),
+    () => {
+      const unmasked = answer(op.library, settle, [state]);
+      op.mxcsrChanged();
+      op.fault(Exception.simd, unmasked);
+    },
     undefined,
     false,
   );
+}
+
+/** What definitions of floating-point instructions hand to fast paths. */
+export interface FloatContext extends FastContext {
+  /** See `Operation`. */
+  isLoud(): Value;
+  constant(words: readonly number[]): Value;
 }
 
 export function readMxcsr(op: Operation): Value {
@@ -41,12 +52,19 @@ export function readMxcsr(op: Operation): Value {
 }
 
 /** For an instruction that is under {@link collectExceptions}. */
-export function contextOf(op: Operation): FastContext {
-  return { x: op.x, call: op.library, state: op.state, mxcsr: readMxcsr(op) };
+export function contextOf(op: Operation): FloatContext {
+  return {
+    x: op.x,
+    call: op.library,
+    state: op.state,
+    mxcsr: readMxcsr(op),
+    isLoud: () => op.isLoud(),
+    constant: (words) => op.vectorConstant(words),
+  };
 }
 
 /** For an instruction that calls at most one library function, which is then under {@link collectExceptions}: nothing to do on fast paths. */
-export function collectingContext(op: Operation): FastContext {
+export function collectingContext(op: Operation): FloatContext {
   return {
     ...contextOf(op),
     call: (callee, args) => {
@@ -62,7 +80,7 @@ export function collectingContext(op: Operation): FastContext {
 /** What `compute` answers for each 16-byte lane of the instruction; of each, one library function at most is called. */
 export function laneResults(
   op: Operation,
-  compute: (context: FastContext, lane: number) => Value,
+  compute: (context: FloatContext, lane: number) => Value,
 ): readonly Value[] {
   if (op.lanes === 1) return [compute(collectingContext(op), 0)];
   const results: Value[] = [];
@@ -74,7 +92,7 @@ export function laneResults(
 }
 
 /** Writes {@link laneResults} to operand 0. */
-export function computeLanes(op: Operation, compute: (context: FastContext, lane: number) => Value): void {
+export function computeLanes(op: Operation, compute: (context: FloatContext, lane: number) => Value): void {
   op.writeVector(0, laneResults(op, compute));
 }
 

@@ -1,9 +1,9 @@
-import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
+import { Op, type Value, ValueType } from '@nest86/wasm';
 import { carefulOf, carefulPackedOf } from '../../library/float/careful.ts';
 import { answer } from '../../library/float/format.ts';
 import { type ArithmeticName, native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
-import { quickUnless } from './exceptions.ts';
+import { type FloatContext, quickUnless } from './exceptions.ts';
 import { and, type Elementwise, elementwise, type FormatName, type Kernel, or, sized } from './operands.ts';
 
 /*
@@ -17,51 +17,77 @@ const ints = {
   f64: { add: Op.i64x2Add, subtract: Op.i64x2Sub, bitmask: Op.i64x2Bitmask },
 } as const;
 
-/** The same in each element. @param low lower half, of f64 only */
-function splat(x: Expressions, format: FormatName, low: number, high: number): Value {
-  return x.v128(format === 'f32' ? [high, high, high, high] : [low, high, low, high]);
-}
-
-/** Upper half, or all, of the smallest normal number. */
-const least = { f32: 0x00800000, f64: 0x00100000 } as const;
+/** In each element: all bits but the sign. */
+const magnitudes: Readonly<Record<FormatName, readonly number[]>> = {
+  f32: [0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff],
+  f64: [-1, 0x7fffffff, -1, 0x7fffffff],
+};
+/** In each element: the bits of the number above the smallest normal one. */
+const limits: Readonly<Record<FormatName, readonly number[]>> = {
+  f32: [0x00800001, 0x00800001, 0x00800001, 0x00800001],
+  f64: [1, 0x00100000, 1, 0x00100000],
+};
+/** What the tests for doubt use in every instruction. */
+export const floatConstants: readonly (readonly number[])[] = [
+  magnitudes.f32,
+  magnitudes.f64,
+  limits.f32,
+  limits.f64,
+];
 
 /**
- * i32, a bit for each element: the result is not above the smallest normal number (which a tiny result may have been rounded to) or not finite,
- * or an operand is not above it. These are the signs of differences of bits.
+ * A vector with signs where a result is not above the smallest normal number (which a tiny result may have been rounded to) or not below the
+ * largest, or an operand is not above the smallest. They are the signs of differences of bits.
+ * @param results one number of each element
  */
-function doubtfulElements(
-  x: Expressions,
-  name: ArithmeticName,
+export function doubtfulElements(
+  { x, constant }: FloatContext,
   format: FormatName,
   operands: readonly Value[],
-  computed: Value,
+  result: Value,
 ): Value {
-  const { add, subtract, bitmask } = ints[format];
-  const limit = least[format];
-  const size = (vector: Value): Value => and(x, vector, splat(x, format, -1, 0x7fffffff));
+  const { add, subtract } = ints[format];
+  const magnitude = constant(magnitudes[format]);
+  const limit = constant(limits[format]);
+  const size = (vector: Value): Value => and(x, vector, magnitude);
   const smaller = (a: Value, b: Value): Value =>
     x.compute(format === 'f32' ? Op.i32x4MinS : Op.f64x2Pmin, a, b);
-  // The root of what is normal and positive is normal.
-  const result = name === 'sqrt' ? operands[0] : size(computed);
-  const smallest = name === 'sqrt' ? result : operands.map(size).reduce(smaller, result);
-  const aboveLeast = x.compute(subtract, smallest, splat(x, format, 1, format === 'f32' ? limit + 1 : limit));
-  // Infinities and NaNs reach the sign bit.
-  const belowInfinity = x.compute(add, result, splat(x, format, 0, limit));
-  return x.compute(bitmask, or(x, aboveLeast, belowInfinity));
+  const resultSize = size(result);
+  const smallest = [...new Set(operands)].map(size).reduce(smaller, resultSize);
+  const aboveLeast = x.compute(subtract, smallest, limit);
+  // The largest number, infinities and NaNs reach the sign bit.
+  const belowInfinity = x.compute(add, resultSize, limit);
+  return or(x, aboveLeast, belowInfinity);
 }
 
-/** Not 0 if inexact results show: PE is clear or not masked, or RC is not nearest. */
-function isLoud(x: Expressions, mxcsr: Value): Value {
-  return x.xor(x.and(mxcsr, x.i32(0x7020)), x.i32(0x1020));
+/** The same for a root: that of what is normal and positive is normal. */
+function doubtfulRoots({ x, constant }: FloatContext, format: FormatName, operand: Value): Value {
+  const { add, subtract } = ints[format];
+  const limit = constant(limits[format]);
+  return or(x, x.compute(subtract, operand, limit), x.compute(add, operand, limit));
+}
+
+/** i32, not 0: signs of doubtful elements, or of the lowest, or inexact results show. */
+export function isDoubtful(
+  { x, isLoud }: FloatContext,
+  format: FormatName,
+  doubts: Value,
+  isScalar: boolean,
+): Value {
+  const signs = x.compute(ints[format].bitmask, doubts);
+  return x.or(isScalar ? x.and(signs, x.i32(1)) : signs, isLoud());
 }
 
 /** @param slow what computes doubtful elements: (state, vectors..., mxcsr) → v128 */
 export function fastKernel(name: ArithmeticName, format: FormatName, slow: Elementwise): Kernel {
-  return ({ x, call, state, mxcsr }, vectors, isScalar) => {
+  return (context, vectors, isScalar) => {
+    const { x, call, state, mxcsr } = context;
     const computed = x.compute(native[format].packed[name], vectors[0], vectors[1]);
-    const doubts = doubtfulElements(x, name, format, vectors, computed);
-    const isUnsure = x.or(isScalar ? x.and(doubts, x.i32(1)) : doubts, isLoud(x, mxcsr));
-    return quickUnless(x, ValueType.v128, computed, isUnsure, () =>
+    const doubts =
+      name === 'sqrt'
+        ? doubtfulRoots(context, format, vectors[0])
+        : doubtfulElements(context, format, vectors, computed);
+    return quickUnless(x, ValueType.v128, computed, isDoubtful(context, format, doubts, isScalar), () =>
       answer(call, sized(slow, isScalar), [state, ...vectors, mxcsr]),
     );
   };

@@ -12,7 +12,10 @@ import { and, areSet, elementwise, or } from './operands.ts';
 import { joinHalves } from './to-integer.ts';
 
 const halvesToSingles = elementwise(f16ToF32, { from: 16, to: 32 });
-const singlesToHalves = elementwise(f32ToF16, { from: 32, to: 16 });
+const singlesToHalves = {
+  intel: elementwise(f32ToF16.intel, { from: 32, to: 16 }),
+  amd: elementwise(f32ToF16.amd, { from: 32, to: 16 }),
+};
 
 /** What lies between the places of a fraction in f16 and in f32, and between the biases. */
 const places = 13;
@@ -43,7 +46,12 @@ const widen: Definition = (op) => {
  * Four f32 to f16 in the lower half. Quick are zeros and what neither overflows nor could be tiny, from 2^-14 to below 65,520; if inexact, only to nearest
  * with a silent PE.
  */
-function narrowVector({ x, call, state, mxcsr }: FastContext, vector: Value, control: number): Value {
+function narrowVector(
+  { x, call, state, mxcsr }: FastContext,
+  vendor: 'intel' | 'amd',
+  vector: Value,
+  control: number,
+): Value {
   const bits = and(x, vector, wordsVector(x, 0x7fffffff));
   const cut = wordsVector(x, (1 << places) - 1);
   const isExact = areSet(x, 'f32', x.compute(Op.i32x4Eq, and(x, bits, cut), zero(x)), false);
@@ -66,16 +74,21 @@ function narrowVector({ x, call, state, mxcsr }: FastContext, vector: Value, con
   const number = or(x, x.compute(Op.v128AndNot, biased, isZero), sign);
   const quick = shuffleElements(x, 16, number, zero(x), [0, 2, 4, 6, 8, 8, 8, 8]);
   return quickUnless(x, ValueType.v128, quick, x.eqz(isSure), () =>
-    answer(call, singlesToHalves.packed, [state, vector, x.i32(control), mxcsr]),
+    answer(call, singlesToHalves[vendor].packed, [state, vector, x.i32(control), mxcsr]),
   );
 }
 
-/** VCVTPS2PH */
+/**
+ * VCVTPS2PH. Whether memory that cannot be written or an exception of the numbers comes first is left to the processor (SDM vol. 3, 6.9): on AMD's it
+ * is memory, on Intel's the numbers, whose flags stay if memory then faults.
+ */
 const narrow: Definition = (op) => {
   const { x } = op;
   const control = op.constantImmediate(2) & 7;
-  if (op.isMemory(0)) op.operandPlace(0, 'write');
-  const results = laneResults(op, (context, lane) => narrowVector(context, op.readVector(1, lane), control));
+  if (op.isMemory(0) && op.vendor === 'amd') op.operandPlace(0, 'write');
+  const results = laneResults(op, (context, lane) =>
+    narrowVector(context, op.vendor, op.readVector(1, lane), control),
+  );
   const result = joinHalves(op, results);
   if (op.isMemory(0) && op.lanes === 1) op.write(0, lowHalf(x, result));
   else op.writeVector(0, [result]);

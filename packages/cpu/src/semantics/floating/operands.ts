@@ -1,12 +1,11 @@
 import { type Expressions, Op, type Value, ValueType } from '@nest86/wasm';
 import { vectorLimits } from '../../library/float/careful.ts';
-import type { FastContext } from '../../library/float/fast.ts';
 import { answer, type FloatFormat, f32, f64, type PerFormat } from '../../library/float/format.ts';
 import { native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
 import type { Definition, Operation } from '../operation.ts';
 import { bitmaskOf, shuffleElements, sources, splatOf } from '../vector/packed.ts';
-import { collectingContext, computeLanes } from './exceptions.ts';
+import { collectingContext, computeLanes, type FloatContext } from './exceptions.ts';
 
 export type FormatName = 'f32' | 'f64';
 
@@ -16,7 +15,7 @@ export const formats: Readonly<Record<FormatName, FloatFormat>> = { f32, f64 };
  * What an instruction computes of 16 bytes of each source.
  * @param isScalar only the lowest elements count, of vectors and result
  */
-export type Kernel = (context: FastContext, vectors: readonly Value[], isScalar: boolean) => Value;
+export type Kernel = (context: FloatContext, vectors: readonly Value[], isScalar: boolean) => Value;
 
 /** Without VEX, the destination is the first of two sources. */
 function sourcesOf(op: Operation, count: 1 | 2): readonly number[] {

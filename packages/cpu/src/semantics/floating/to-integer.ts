@@ -5,8 +5,9 @@ import { answer } from '../../library/float/format.ts';
 import { isSilent, native } from '../../library/float/native.ts';
 import type { LibraryFunction } from '../../library/function.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
-import { checkPendingX87, enterMmx } from '../vector/mmx.ts';
+import { enterMmx } from '../vector/mmx.ts';
 import { lowElement, lowHalf, shuffleElements, withVex } from '../vector/packed.ts';
+import { checkPending } from '../x87/stack.ts';
 import {
   collectingContext,
   computeLanes,
@@ -145,7 +146,7 @@ export function joinHalves(op: Operation, [low, high]: readonly Value[]): Value 
 const toMmx =
   (kind: Kind, format: FormatName): Definition =>
   (op) => {
-    checkPendingX87(op);
+    checkPending(op);
     const vector = format === 'f32' ? lowElement(op.x, 64, op.readElement(1, 64)) : op.readVector(1);
     enterMmx(op);
     const result = convertVector(collectingContext(op), kind, format, vector);

@@ -1,7 +1,8 @@
 import { type Expressions, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
 import { bytesVector, zero } from '../../library/vector/constants.ts';
 import type { Definition, Family, Operation, Place } from '../operation.ts';
-import { checkPendingX87, enterMmx } from './mmx.ts';
+import { checkPending } from '../x87/stack.ts';
+import { enterMmx } from './mmx.ts';
 import { bitmaskOf, lowElement, splatOf, withVex } from './packed.ts';
 
 /** Runs `body` for each set bit of a mask (i32), lowest first, with its number. */
@@ -101,7 +102,7 @@ const maskedBytes: Definition = (op) => {
   const pointer = op.readRegister(7, op.addressBits);
   const base = x.copy(op.addressBits === 64 ? pointer : x.extendU(pointer));
   const isMmx = op.kind(1) === 'mmx';
-  if (isMmx) checkPendingX87(op);
+  if (isMmx) checkPending(op);
   const vector = (operand: number): Value =>
     isMmx ? lowElement(x, 64, op.read(operand)) : op.readVector(operand);
   const values = [vector(1)];
@@ -178,9 +179,18 @@ function setElement(
   }
 }
 
+/** Element `index` of vectors. */
+function lanesElement(x: Expressions, bits: 32 | 64, vectors: readonly Value[], index: number): Value {
+  const perLane = 128 / bits;
+  const extract = bits === 64 ? Op.i64x2ExtractLane : Op.i32x4ExtractLane;
+  return x.extractLane(extract, vectors[Math.floor(index / perLane)], index % perLane);
+}
+
 /**
  * VGATHER and VPGATHER: one element after the other. Before one is read, those before it are in the destination and out of the mask, so that
- * the instruction goes on where a fault stopped it; mask elements from there on are as they were (the host does so; the SDM would extend signs first).
+ * the instruction goes on where a fault stopped it. Mask elements from there on are as they were on AMD's processors (seen on Zen 5); on Intel's, the
+ * signs of the whole mask register are extended first (SDM vol. 2C, VGATHERDPS), and with VEX.128 what lies
+ * above is cleared with the first element that is written.
  */
 const gather =
   (indexBits: 32 | 64, bits: 32 | 64): Definition =>
@@ -192,11 +202,14 @@ const gather =
     const lanes = vectorsOf(bits);
     const indices = vectorsOf(indexBits).map((lane) => op.readVectorIndex(lane));
     const base = x.copy(op.effectiveAddress(1));
+    const isIntel = op.vendor === 'intel';
+    const extended = (mask: Value): Value =>
+      isIntel ? x.compute(bits === 32 ? Op.i32x4ShrS : Op.i64x2ShrS, mask, x.i32(bits - 1)) : mask;
     const results = lanes.map(() => x.temporary(ValueType.v128));
     const masks = lanes.map(() => x.temporary(ValueType.v128));
     for (const lane of lanes) {
       x.write(results[lane], op.readVector(0, lane));
-      x.write(masks[lane], op.readVector(2, lane));
+      x.write(masks[lane], extended(op.readVector(2, lane)));
     }
     const chosen = x.and(
       signsOf(
@@ -207,24 +220,48 @@ const gather =
       x.i32((1 << count) - 1),
     );
     // Until the last element, what lies above stays too.
-    const save = (isEnd: boolean): void => {
-      for (const [operand, vectors] of [
-        [0, results],
-        [2, masks],
-      ] as const) {
-        const values = vectors.map((vector) => x.read(vector));
-        if (!isEnd && values.length === 1) values.push(op.readVector(operand, 1));
-        op.writeVector(operand, values);
+    const save = (operand: 0 | 2, isEnd: boolean): void => {
+      const values = (operand === 0 ? results : masks).map((vector) => x.read(vector));
+      if (!isEnd && values.length === 1 && (op.lanes === 2 || !isIntel)) {
+        const above = op.readVector(operand, 1);
+        values.push(operand === 2 ? extended(above) : above);
       }
+      op.writeVector(operand, values);
     };
-    forEachBit(x, chosen, (index) => {
-      for (const [lane, mask] of masks.entries())
-        x.write(mask, x.compute(Op.v128AndNot, x.read(mask), elementsBelow(x, bits, index, lane)));
-      save(false);
-      const element = elementAt(x, indexBits, indices, index);
+    const addressOf = (element: Value): Value => {
       const scaled = x.shl(indexBits === 64 ? element : x.extendS(element), x.i64(Math.max(op.scale, 0)));
-      const value = op.load(op.dataSegment, offsetAt(op, base, scaled), bits);
-      setElement(x, bits, results, index, value);
+      return offsetAt(op, base, scaled);
+    };
+    x.block((done) => {
+      x.block((unsure) => {
+        // All elements, in memory at hand, aligned (so that none crosses a page): nothing can stop it.
+        unsure(x.ne(chosen, x.i32((1 << count) - 1)));
+        const hosts = Array.from({ length: count }, (_, index) => {
+          const host = x.copy(
+            op.directPlace(op.dataSegment, addressOf(lanesElement(x, indexBits, indices, index)), 'read'),
+          );
+          unsure(x.or(x.eqz(host), x.and(host, x.i32(bits / 8 - 1))));
+          return host;
+        });
+        const perLane = 128 / bits;
+        for (const [index, host] of hosts.entries()) {
+          const result = results[Math.floor(index / perLane)];
+          const value = x.load(bits === 64 ? Op.i64Load : Op.i32Load, host, 0);
+          const replace = bits === 64 ? Op.i64x2ReplaceLane : Op.i32x4ReplaceLane;
+          x.write(result, x.replaceLane(replace, x.read(result), value, index % perLane));
+        }
+        done();
+      });
+      forEachBit(x, chosen, (index) => {
+        for (const [lane, mask] of masks.entries())
+          x.write(mask, x.compute(Op.v128AndNot, x.read(mask), elementsBelow(x, bits, index, lane)));
+        if (!isIntel) save(0, false);
+        save(2, false);
+        const element = elementAt(x, indexBits, indices, index);
+        const value = op.load(op.dataSegment, addressOf(element), bits);
+        setElement(x, bits, results, index, value);
+        if (isIntel) save(0, false);
+      });
     });
     for (const lane of lanes) {
       x.write(masks[lane], zero(x));
@@ -232,7 +269,8 @@ const gather =
       if (count * bits < 128)
         x.write(results[lane], x.compute(Op.v128And, x.read(results[lane]), x.v128([-1, -1, 0, 0])));
     }
-    save(true);
+    save(0, true);
+    save(2, true);
   };
 
 /** Instructions that access the elements of memory that a mask names. */

@@ -1,23 +1,18 @@
 import { Op, type Value } from '@nest86/wasm';
 import { stateOffset } from '../../state/layout.ts';
-import { Exception, type Operation } from '../operation.ts';
+import type { Operation } from '../operation.ts';
+import { Status } from '../x87/stack.ts';
 
-/** x87 status word: exception summary, and TOP in bits 13:11. */
-const exceptionSummary = 0x80;
-const top = 0x3800;
-
-/** Raises #MF if an unmasked x87 exception is pending: before anything else, memory accesses too (SDM vol. 2A, 2.8). */
-export function checkPendingX87(op: Operation): void {
-  const { x } = op;
-  const status = x.load(Op.i32Load, op.state, stateOffset.x87Status);
-  op.fault(Exception.x87, x.and(status, x.i32(exceptionSummary)));
+/** TOP becomes 0. */
+export function clearTop({ x, state }: Operation): void {
+  const status = x.load(Op.i32Load, state, stateOffset.x87Status);
+  x.store(Op.i32Store, state, x.and(status, x.i32(~Status.top)), stateOffset.x87Status);
 }
 
 /** What each MMX instruction but EMMS does to the x87 state: TOP is 0, all registers are valid (SDM vol. 1, 9.6.2). After all faults. */
 export function enterMmx(op: Operation): void {
   const { x, state } = op;
-  const status = x.load(Op.i32Load, state, stateOffset.x87Status);
-  x.store(Op.i32Store, state, x.and(status, x.i32(~top)), stateOffset.x87Status);
+  clearTop(op);
   x.store(Op.i32Store, state, x.i32(0xff), stateOffset.x87Tags);
 }
 

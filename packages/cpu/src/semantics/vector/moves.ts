@@ -1,15 +1,22 @@
 import { Op, type Value } from '@nest86/wasm';
 import type { Definition, Family, Operation } from '../operation.ts';
-import { checkPendingX87, enterMmx, readMmx, writeMmx } from './mmx.ts';
+import { checkPending } from '../x87/stack.ts';
+import { clearTop, enterMmx, readMmx, writeMmx } from './mmx.ts';
 import { bitmaskOf, lowElement, shuffleElements, sources, unary, withVex, writeLanes } from './packed.ts';
 
 /** Whole vectors, whatever is in them. */
 const copy: Definition = (op) => writeLanes(op, (lane) => op.readVector(1, lane));
 
-/** MMX register to a general register, to memory or to another MMX register: `value` i64. */
+/**
+ * MMX register to a general register, to memory or to another MMX register: `value` i64. On Intel's processors TOP is 0 even if memory faults (seen
+ * on Xeon; the manual does not say): doing it again changes nothing.
+ */
 function storeMmx(op: Operation, value: Value): void {
   const kept = op.x.copy(value);
-  if (op.isMemory(0)) op.operandPlace(0, 'write');
+  if (op.isMemory(0)) {
+    if (op.vendor === 'intel') clearTop(op);
+    op.operandPlace(0, 'write');
+  }
   enterMmx(op);
   op.write(0, op.bits(0) === 64 ? kept : op.x.wrap(kept));
 }
@@ -19,10 +26,10 @@ const moveScalar =
   (bits: 32 | 64): Definition =>
   (op) => {
     if (op.kind(0) === 'mmx') {
-      checkPendingX87(op);
+      checkPending(op);
       writeMmx(op, readMmx(op, 1));
     } else if (op.kind(1) === 'mmx') {
-      checkPendingX87(op);
+      checkPending(op);
       storeMmx(op, op.read(1));
     } else if (op.kind(0) === 'vector') {
       const value = op.kind(1) === 'vector' ? op.readElement(1, bits) : op.read(1);
@@ -87,7 +94,7 @@ const signs =
     const { x } = op;
     const write = (mask: Value): void => op.write(0, op.bits(0) === 64 ? x.extendU(mask) : mask);
     if (op.kind(1) === 'mmx') {
-      checkPendingX87(op);
+      checkPending(op);
       const mask = x.compute(Op.i8x16Bitmask, lowElement(x, 64, op.read(1)));
       enterMmx(op);
       write(mask);
@@ -133,16 +140,16 @@ export const moves: Family = {
     }),
     MOVNTI: (op) => op.write(0, op.read(1)),
     MOVNTQ: (op) => {
-      checkPendingX87(op);
+      checkPending(op);
       storeMmx(op, op.read(1));
     },
     MOVQ2DQ: (op) => {
-      checkPendingX87(op);
+      checkPending(op);
       enterMmx(op);
       op.writeVector(0, [lowElement(op.x, 64, op.read(1))]);
     },
     MOVDQ2Q: (op) => {
-      checkPendingX87(op);
+      checkPending(op);
       writeMmx(op, op.readElement(1, 64));
     },
     // SSE4a.

@@ -1,7 +1,8 @@
 import { type Expressions, Op, type Value } from '@nest86/wasm';
 import { zero } from '../../library/vector/constants.ts';
 import type { Definition, Operation } from '../operation.ts';
-import { checkPendingX87, readMmxPair, writeMmx } from './mmx.ts';
+import { checkPending } from '../x87/stack.ts';
+import { readMmxPair, writeMmx } from './mmx.ts';
 
 /** What an instruction does in each 16-byte lane. */
 type LaneUnary = (x: Expressions, a: Value, lane: number) => Value;
@@ -70,7 +71,7 @@ export function writeLanes(op: Operation, compute: (lane: number) => Value): voi
 export function unary(compute: LaneUnary): Definition {
   return (op) => {
     if (op.kind(0) === 'mmx') {
-      checkPendingX87(op);
+      checkPending(op);
       writeMmx(op, lowHalf(op.x, compute(op.x, readMmxPair(op, 1), 0)));
     } else writeLanes(op, (lane) => compute(op.x, op.readVector(1, lane), lane));
   };
@@ -83,7 +84,7 @@ export function unary(compute: LaneUnary): Definition {
 export function binary(compute: LaneBinary, computeMmx: LaneBinary = compute): Definition {
   return (op) => {
     if (op.kind(0) === 'mmx') {
-      checkPendingX87(op);
+      checkPending(op);
       writeMmx(op, lowHalf(op.x, computeMmx(op.x, readMmxPair(op, 0), readMmxPair(op, 1), 0)));
       return;
     }

@@ -1,7 +1,8 @@
 import { Op, type Value } from '@nest86/wasm';
 import { zero } from '../../library/vector/constants.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
-import { checkPendingX87, readMmx, readMmxPair, writeMmx } from './mmx.ts';
+import { checkPending } from '../x87/stack.ts';
+import { readMmx, readMmxPair, writeMmx } from './mmx.ts';
 import { binary, lowHalf, withVex, writeLanes } from './packed.ts';
 
 interface Shift {
@@ -17,7 +18,7 @@ const shift =
   (op) => {
     const { x } = op;
     const isMmx = op.kind(0) === 'mmx';
-    if (isMmx) checkPendingX87(op);
+    if (isMmx) checkPending(op);
     const { count, isTooMuch } = countOf(op, bits);
     const result = (value: Value): Value =>
       isArithmetic

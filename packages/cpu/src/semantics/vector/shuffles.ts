@@ -1,7 +1,8 @@
 import { type Expressions, Op, type Value } from '@nest86/wasm';
 import { bytesVector, wordsVector, zero } from '../../library/vector/constants.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
-import { checkPendingX87, enterMmx, readMmxPair, writeMmx } from './mmx.ts';
+import { checkPending } from '../x87/stack.ts';
+import { enterMmx, readMmxPair, writeMmx } from './mmx.ts';
 import {
   binary,
   joinMmx,
@@ -269,7 +270,7 @@ const insert =
     const { x } = op;
     const [first, second] = sources(op);
     const isMmx = op.kind(0) === 'mmx';
-    if (isMmx) checkPendingX87(op);
+    if (isMmx) checkPending(op);
     let value = op.read(second);
     if (bits < 64 && op.bits(second) === 64) value = x.wrap(value);
     const into = isMmx ? readMmxPair(op, first) : op.readVector(first);
@@ -285,7 +286,7 @@ const extract =
   (op) => {
     const { x } = op;
     const isMmx = op.kind(1) === 'mmx';
-    if (isMmx) checkPendingX87(op);
+    if (isMmx) checkPending(op);
     const from = isMmx ? readMmxPair(op, 1) : op.readVector(1);
     const element = lastImmediate(op) & ((isMmx ? 64 : 128) / bits - 1);
     const value = x.extractLane(opcode, from, element);

@@ -1,7 +1,7 @@
 import type { VcpuState } from '../../src/state/vcpu-state.ts';
-import { type HostState, stateAt } from '../../test/harness/host-state.ts';
+import { type HostState, stateAt } from './host-state.ts';
 
-/** Gives a processor the user state of a native case: the way there and back of test/harness/engine-driver.ts. */
+/** Gives a processor the user state of a native case. */
 export function loadUserState(state: VcpuState, { view }: HostState): void {
   for (let number = 0; number < 16; number++)
     state.setPair('gpr', view.getInt32(8 * number, true), view.getInt32(8 * number + 4, true), number);
@@ -27,6 +27,7 @@ export function loadUserState(state: VcpuState, { view }: HostState): void {
   }
 }
 
+/** The way back. What a native state has beyond it stays. */
 export function saveUserState(state: VcpuState, { view }: HostState): void {
   for (let number = 0; number < 16; number++) {
     view.setInt32(8 * number, state.low('gpr', number), true);

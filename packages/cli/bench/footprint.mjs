@@ -1,0 +1,87 @@
+/**
+ * `pnpm bench:footprint [--append TEXT] [--node PATH] [--rounds N]`: what a machine costs beside its guest. Times are from the start of the process, in milliseconds, as
+ * processor time and by the clock (the median of N processes): packages loaded, engine made, first instruction executed. Memory is MiB of resident set: at the first
+ * instruction, at the end, and the process's peak less what the guest has touched of its RAM. Linux, for /proc.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    append: { type: 'string', default: 'scale=10' },
+    node: { type: 'string', default: process.execPath },
+    rounds: { type: 'string', default: '5' },
+    accel: { type: 'string' },
+  },
+});
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** A line of /proc/self/status in MiB. */
+function resident(name) {
+  return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'latin1'))[1]) / 1024;
+}
+
+/** MiB of guest RAM that are resident: what is of its memory's mapping, less the engine's tables before it, page by page. */
+function guestResident({ engine, physical }) {
+  const size = engine.memory.buffer.byteLength / 1024;
+  const mapping = readFileSync('/proc/self/smaps', 'latin1')
+    .split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)
+    .find((text) => Number(/^Size:\s+(\d+)/m.exec(text)?.[1]) === size);
+  const words = new Float64Array(engine.memory.buffer, 0, physical.base / 8);
+  let used = 0;
+  for (let page = 0; page < words.length; page += 512)
+    if (words.subarray(page, page + 512).some((word) => word !== 0)) used++;
+  return Number(/^Rss:\s+(\d+)/m.exec(mapping)[1]) / 1024 - used / 256;
+}
+
+async function measure(accel) {
+  const now = () => {
+    const { user, system } = process.cpuUsage();
+    return [(user + system) / 1000, performance.now()];
+  };
+  // As the command does (src/main.ts).
+  const { setFlagsFromString } = await import('node:v8');
+  setFlagsFromString('--semi-space-growth-factor=1');
+  const { BareMachine, readBootImage } = await import('@nest86/machine');
+  const loaded = now();
+  const machine = new BareMachine({ memory: 256 << 20, output: { write: () => {} }, accel });
+  const made = now();
+  machine.load(readBootImage(readFileSync(path('../../../guests/bench/bench.elf'))), values.append);
+  machine.run(1);
+  const ready = now();
+  const atFirst = resident('VmRSS');
+  machine.run(Number.MAX_SAFE_INTEGER);
+  const [atEnd, beyond] = [resident('VmRSS'), resident('VmHWM') - guestResident(machine)];
+  return { loaded, made, ready, atFirst, atEnd, beyond };
+}
+
+if (values.accel !== undefined) {
+  console.log(JSON.stringify(await measure(values.accel)));
+} else {
+  const child = (accel, append) => {
+    const words = [fileURLToPath(import.meta.url), '--accel', accel, '--append', append];
+    return JSON.parse(execFileSync(values.node, words, { encoding: 'utf8' }));
+  };
+  const runs = Array.from({ length: Number(values.rounds) }, () => child('jit', 'only=alu scale=0'));
+  const median = (key, i) =>
+    runs
+      .map((run) => run[key][i])
+      .sort((a, b) => a - b)
+      [runs.length >> 1].toFixed(0);
+  console.log(
+    `${execFileSync(values.node, ['--version'], { encoding: 'utf8' }).trim()}, ms: processor time (clock)`,
+  );
+  for (const [key, text] of Object.entries({
+    loaded: 'packages loaded',
+    made: 'engine made',
+    ready: 'first instruction',
+  }))
+    console.log(`  ${text.padEnd(20)}${median(key, 0)} (${median(key, 1)})`);
+  console.log(`${values.append}, MiB: at the first instruction, at the end, peak beyond guest RAM`);
+  for (const accel of ['interp', 'jit']) {
+    const { atFirst, atEnd, beyond } = child(accel, values.append);
+    console.log(`  ${accel.padEnd(20)}${atFirst.toFixed(0)} ${atEnd.toFixed(0)} ${beyond.toFixed(0)}`);
+  }
+}

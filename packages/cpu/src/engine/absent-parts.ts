@@ -1,0 +1,45 @@
+import type { IoPorts, MsrSource, TimeSource } from '../system/unit.ts';
+import type { InterruptSource } from './processor.ts';
+
+// What a processor finds where its owner has put nothing.
+
+/** No device: reads give ones. */
+export const absentPorts: IoPorts = { read: () => -1, write: () => {} };
+
+/** No registers beside the core's own: #GP. */
+export const absentMsrs: MsrSource = { read: () => false, write: () => false };
+
+export const absentInterrupts: InterruptSource = { isPending: false, acknowledge: () => 0 };
+
+/** A time stamp counter that ticks once for each retired instruction; writes move it. */
+export class RetiredTime implements TimeSource {
+  private offsetLow = 0;
+  private offsetHigh = 0;
+
+  constructor(private readonly processor: { readonly retired: number }) {}
+
+  tsc(out: Int32Array): void {
+    const { retired } = this.processor;
+    const low = (retired % 2 ** 32) + (this.offsetLow >>> 0);
+    out[0] = low | 0;
+    out[1] = Math.floor(retired / 2 ** 32) + this.offsetHigh + (low >= 2 ** 32 ? 1 : 0);
+  }
+
+  writeTsc(low: number, high: number): void {
+    const { retired } = this.processor;
+    const difference = (low >>> 0) - (retired % 2 ** 32);
+    this.offsetLow = difference | 0;
+    this.offsetHigh = (high - Math.floor(retired / 2 ** 32) - (difference < 0 ? 1 : 0)) | 0;
+  }
+}
+
+/** Numbers that look random and are the same in each run: xorshift (Marsaglia, 2003). @param seed any whole number but 0 */
+export function seededRandom(seed: number): () => number {
+  let value = seed | 0 || 1;
+  return () => {
+    value ^= value << 13;
+    value ^= value >>> 17;
+    value ^= value << 5;
+    return value;
+  };
+}

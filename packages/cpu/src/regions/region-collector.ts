@@ -1,0 +1,193 @@
+import type { Block, CodeCache } from '../engine/code-cache.ts';
+import type { Handlers } from '../interpreter/handlers.ts';
+import { Row, record, recordSize } from '../records/layout.ts';
+import { type BlockSteps, linksOf, type Step } from './region-steps.ts';
+
+/** How large regions may be: what the host's optimising compiler takes in reasonable time (engine-decision A). */
+export interface RegionLimits {
+  readonly blocks: number;
+  readonly instructions: number;
+}
+
+/** A block that may become part of the region, and how often it runs for each time that the region is entered. */
+interface Candidate {
+  readonly record: number;
+  readonly pageDelta: number;
+  weight: number;
+}
+
+/** Rarer blocks stay out: one in so many. */
+const rarest = 1 / 32;
+/** Instructions that other regions hold as well, for each that none does: functions that many call. */
+const sharedPart = 0.5;
+
+/** Chooses what becomes one region: from an entry, whatever is reached most often, by what the interpreter has counted. */
+export class RegionCollector {
+  private readonly candidates: Candidate[] = [];
+  private readonly seen = new Map<number, Candidate | undefined>();
+  private code!: CodeCache;
+
+  constructor(
+    private readonly view: DataView,
+    private readonly handlers: Handlers,
+    private readonly limits: RegionLimits,
+  ) {}
+
+  /** The entry's region, each block behind those that lead to it as far as there are no loops; empty if the entry cannot be compiled. */
+  collect(entry: Block, code: CodeCache): BlockSteps[] {
+    const { candidates, seen, limits } = this;
+    this.code = code;
+    candidates.length = 0;
+    seen.clear();
+    this.propose(entry.record, 0, 1);
+    const chosen: BlockSteps[] = [];
+    let instructions = 0;
+    let shared = 0;
+    for (let next = this.takeBest(); next !== undefined; next = this.takeBest()) {
+      const { pageDelta, weight } = next;
+      const block = code.blockOf(next.record);
+      if (block === undefined || block.record !== next.record || !block.isValid) continue;
+      // What crosses into another page is interpreted.
+      if (block.secondPage >= 0) continue;
+      if (chosen.length > 0) {
+        if (instructions + block.count > limits.instructions) continue;
+        if (block.isCompiled) {
+          if (shared + block.count > (instructions - shared) * sharedPart) continue;
+          shared += block.count;
+        }
+      }
+      const steps = this.steps(block);
+      instructions += block.count;
+      chosen.push({ block, steps, pageDelta });
+      if (chosen.length >= limits.blocks) break;
+      this.proposeSuccessors(block, steps, pageDelta, weight);
+    }
+    return this.inOrder(chosen);
+  }
+
+  /** Reverse postorder: branches within the region lead forward, but for loops and second calls. */
+  private inOrder(chosen: readonly BlockSteps[]): BlockSteps[] {
+    const places = new Map(chosen.map(({ block }, i) => [block.record, i]));
+    const isSeen = new Uint8Array(chosen.length);
+    const order: BlockSteps[] = [];
+    // Each block is pushed once to be entered and once, as its complement, to be left.
+    const stack = [0];
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      if (next < 0) {
+        order.push(chosen[~next]);
+        continue;
+      }
+      if (isSeen[next] !== 0) continue;
+      isSeen[next] = 1;
+      stack.push(~next);
+      const { block, steps } = chosen[next];
+      const last = steps[steps.length - 1];
+      const { taken, other } = linksOf(last);
+      const after = this.isCall(last)
+        ? this.code.find(block.page + last.fields.next, block.mode)?.record
+        : this.targetOf(other);
+      // What is entered first comes last: a callee lies between its call and what follows it.
+      for (const target of [this.targetOf(taken), after]) {
+        const place = target === undefined ? undefined : places.get(target);
+        if (place !== undefined) stack.push(place);
+      }
+    }
+    return order.reverse();
+  }
+
+  private propose(start: number, pageDelta: number, weight: number): void {
+    if (weight < rarest) return;
+    const known = this.seen.get(start);
+    if (known !== undefined) {
+      known.weight += weight;
+      return;
+    }
+    const candidate = { record: start, pageDelta, weight };
+    this.seen.set(start, candidate);
+    this.candidates.push(candidate);
+  }
+
+  private takeBest(): Candidate | undefined {
+    const { candidates } = this;
+    let best = 0;
+    for (let i = 1; i < candidates.length; i++) if (candidates[i].weight > candidates[best].weight) best = i;
+    const last = candidates.pop();
+    if (last === undefined || best === candidates.length) return last;
+    const taken = candidates[best];
+    candidates[best] = last;
+    return taken;
+  }
+
+  private proposeSuccessors(block: Block, steps: readonly Step[], pageDelta: number, weight: number): void {
+    const { code } = this;
+    const last = steps[steps.length - 1];
+    const { taken, other } = linksOf(last);
+    if (this.isCall(last)) {
+      this.proposeLink(taken, pageDelta, weight);
+      // Where the call will return to, if that has been executed already.
+      const { next } = last.fields;
+      const after = next < 4096 ? code.find(block.page + next, block.mode) : undefined;
+      if (after !== undefined) this.propose(after.record, pageDelta, weight);
+      return;
+    }
+    const often = this.executionsBehind(taken);
+    const all = often + this.executionsBehind(other);
+    const part = all === 0 ? 0.5 : often / all;
+    this.proposeLink(taken, pageDelta, weight * part);
+    this.proposeLink(other, pageDelta, weight * (1 - part));
+  }
+
+  private isCall({ shape }: Step): boolean {
+    return shape?.mnemonic === 'CALL' && shape.operands[0].kind === 'relative';
+  }
+
+  /** Start of the block behind a link, which may be an edge to another page; 0 if there is none. */
+  private targetOf(link: number): number {
+    if (link === 0 || this.view.getUint16(link + record.handler, true) !== Row.page) return link;
+    return this.view.getInt32(link + record.target, true);
+  }
+
+  private proposeLink(link: number, pageDelta: number, weight: number): void {
+    if (link === 0) return;
+    const start = this.targetOf(link);
+    const delta = start === link ? 0 : this.view.getInt32(link + record.displacement, true);
+    this.propose(start, pageDelta + delta, weight);
+  }
+
+  private executionsBehind(link: number): number {
+    const start = this.targetOf(link);
+    return start === 0 ? 0 : this.code.executions(start);
+  }
+
+  private steps(block: Block): Step[] {
+    const { view, handlers } = this;
+    const steps: Step[] = [];
+    for (let i = 0; i <= block.count; i++) {
+      const at = block.record + recordSize * (i + 1);
+      const row = view.getUint16(at + record.handler, true);
+      // Behind the last instruction there is a record only if the block leads on.
+      if (i === block.count && row !== Row.end) break;
+      const position = view.getUint16(at + record.position, true);
+      const shape = handlers.shapeOf(row);
+      steps.push({
+        record: at,
+        shape,
+        isEnd: row === Row.end,
+        implicit: handlers.implicitRegisters(row),
+        library: handlers.libraryOf(row),
+        fields: {
+          a: view.getUint8(at + record.a),
+          b: view.getUint8(at + record.b),
+          base: view.getUint8(at + record.base),
+          index: view.getUint8(at + record.index),
+          last: view.getUint8(at + record.last),
+          displacement: view.getInt32(at + record.displacement, true),
+          immediate: view.getInt32(at + record.immediate, true),
+          start: position & 0xfff,
+          next: (position & 0xfff) + (position >> 12),
+        },
+      });
+    }
+    return steps;
+  }
+}

@@ -1,0 +1,113 @@
+/*
+ * The order of a region's blocks, and its loops. WebAssembly has no jumps, only branches out of blocks and to the heads of loops. So the blocks are put
+ * into an order in which every edge leads forward, but for edges to the head of a loop around them: the strongly connected components of the graph are
+ * loops; without the edges to its head, what is inside a loop is ordered likewise. Where a loop is entered elsewhere than at its head, by a way from
+ * outside or by the gate, its head sends the comer on: a number in a local, tested at each turn, but only in loops that have such entries.
+ */
+
+/** A block, or a loop of blocks; blocks by number. */
+export type RegionPart = number | RegionLoop;
+
+export interface RegionLoop {
+  readonly head: number;
+  /** In order; the first is the head. */
+  readonly parts: readonly RegionPart[];
+  readonly blocks: ReadonlySet<number>;
+  /** Blocks besides the head that are entered from outside. */
+  readonly entries: readonly number[];
+}
+
+export interface RegionShape {
+  readonly parts: readonly RegionPart[];
+  /** Blocks at which the gate may enter. */
+  readonly entries: readonly number[];
+  /** Blocks that the gate or the head of a loop around them sends to. */
+  readonly isSentTo: readonly boolean[];
+}
+
+/** The first block of a part. */
+export function headOf(part: RegionPart): number {
+  return typeof part === 'number' ? part : part.head;
+}
+
+export function contains(part: RegionPart, block: number): boolean {
+  return typeof part === 'number' ? part === block : part.blocks.has(block);
+}
+
+/**
+ * @param edges successors of each block
+ * @param wanted blocks that the gate should be able to enter wherever they are; block 0 is one in any case
+ */
+export function shapeRegion(edges: readonly (readonly number[])[], wanted: ReadonlySet<number>): RegionShape {
+  const all = edges.map((_, block) => block);
+  const parts = componentsOf(all, edges, -1);
+  const entries = new Set<number>([0, ...wanted]);
+  addEntries(parts, entries);
+  const isSentTo = edges.map((_, block) => entries.has(block));
+  const finish = (part: RegionPart): RegionPart => {
+    if (typeof part === 'number') return part;
+    const isEntered = new Set([...part.blocks].filter((block) => entries.has(block)));
+    for (const [from, targets] of edges.entries()) {
+      if (part.blocks.has(from)) continue;
+      for (const target of targets) if (part.blocks.has(target)) isEntered.add(target);
+    }
+    isEntered.delete(part.head);
+    for (const block of isEntered) isSentTo[block] = true;
+    return { ...part, parts: part.parts.map(finish), entries: [...isEntered] };
+  };
+  return { parts: parts.map(finish), entries: [...entries], isSentTo };
+}
+
+/** Blocks outside loops, and heads of loops: an entry within a loop costs each turn of it, and its head is soon reached. */
+function addEntries(parts: readonly RegionPart[], entries: Set<number>): void {
+  for (const part of parts) {
+    if (typeof part === 'number') entries.add(part);
+    else {
+      entries.add(part.head);
+      for (const inner of part.parts) if (typeof inner !== 'number') addEntries([inner], entries);
+    }
+  }
+}
+
+/** Strongly connected components (Tarjan) in an order in which edges lead forward. @param head block whose incoming edges do not count */
+function componentsOf(
+  blocks: readonly number[],
+  edges: readonly (readonly number[])[],
+  head: number,
+): RegionPart[] {
+  const inside = new Set(blocks);
+  const index = new Map<number, number>();
+  const low = new Map<number, number>();
+  const stack: number[] = [];
+  const onStack = new Set<number>();
+  const parts: RegionPart[] = [];
+  const visit = (block: number): void => {
+    const own = index.size;
+    index.set(block, own);
+    low.set(block, own);
+    stack.push(block);
+    onStack.add(block);
+    for (const target of edges[block]) {
+      if (target === head || !inside.has(target)) continue;
+      if (!index.has(target)) visit(target);
+      if (onStack.has(target)) low.set(block, Math.min(low.get(block)!, low.get(target)!));
+    }
+    if (low.get(block) !== own) return;
+    const members: number[] = [];
+    for (let member = -1; member !== block; ) {
+      member = stack.pop()!;
+      onStack.delete(member);
+      members.push(member);
+    }
+    // The block that was found first leads the loop: it is the one that is entered from outside.
+    const isLoop = members.length > 1 || (block !== head && edges[block].includes(block));
+    parts.push(isLoop ? loopOf(block, members, edges) : block);
+  };
+  if (inside.has(head)) visit(head);
+  for (const block of blocks) if (!index.has(block)) visit(block);
+  return parts.reverse();
+}
+
+function loopOf(head: number, members: readonly number[], edges: readonly (readonly number[])[]): RegionLoop {
+  return { head, parts: componentsOf(members, edges, head), blocks: new Set(members), entries: [] };
+}

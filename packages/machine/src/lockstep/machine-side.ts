@@ -1,0 +1,124 @@
+import type { LockstepSide, Processor } from '@nest86/cpu';
+import type { TlbSnapshot } from '@nest86/mmu';
+import { BareMachine, type BareMachineOptions, type MachineEnd } from '../bare-machine.ts';
+import { type InputLog, InputTap } from './input-log.ts';
+
+/** Registers of the paging context that the state block does not hold. */
+const contextFields = ['cr0', 'cr3Low', 'cr3High', 'cr4', 'efer', 'pkru', 'pkrs'] as const;
+
+interface Checkpoint {
+  readonly state: Uint8Array;
+  readonly context: Readonly<Record<(typeof contextFields)[number], number>>;
+  readonly pdptes: Int32Array;
+  readonly tlb: TlbSnapshot;
+  readonly retired: number;
+  readonly nmiPending: boolean;
+  readonly time: Int32Array;
+  readonly end: MachineEnd | undefined;
+}
+
+/** One of the two machines of a lockstep run. It goes back to its checkpoint as often as is wanted. */
+export class MachineSide implements LockstepSide {
+  readonly machine: BareMachine;
+  readonly memory: Uint8Array;
+  /** Why it has ended for good. */
+  end: MachineEnd | undefined;
+  private readonly tap: InputTap;
+  private checkpoint: Checkpoint | undefined;
+
+  /**
+   * @param checkpointMemory where both sides keep the RAM of the checkpoint, at which they agree
+   * @param isReference it has the devices
+   */
+  constructor(
+    options: BareMachineOptions,
+    log: InputLog,
+    private readonly checkpointMemory: Uint8Array,
+    private readonly isReference: boolean,
+  ) {
+    this.tap = new InputTap(log);
+    this.machine = new BareMachine({ ...options, accel: isReference ? 'interp' : 'jit' }, this.tap);
+    const { machine } = this;
+    this.tap.processor = {
+      stop: () => machine.processor.stop(),
+      get hasExited() {
+        return machine.hasExited;
+      },
+    };
+    const { physical } = machine;
+    this.memory = physical.bytes.subarray(physical.base, physical.base + options.memory);
+  }
+
+  get processor(): Processor {
+    return this.machine.processor;
+  }
+
+  get events(): string {
+    return this.tap.mismatch;
+  }
+
+  /** What follows can be run again from here. Only one side needs to keep the RAM. */
+  save(): void {
+    const { processor, context, mmu } = this.machine;
+    const time = new Int32Array(2);
+    processor.time.tsc(time);
+    this.checkpoint = {
+      state: processor.state.bytes.slice(),
+      context: {
+        cr0: context.cr0,
+        cr3Low: context.cr3Low,
+        cr3High: context.cr3High,
+        cr4: context.cr4,
+        efer: context.efer,
+        pkru: context.pkru,
+        pkrs: context.pkrs,
+      },
+      pdptes: context.pdptes.slice(),
+      tlb: mmu.tlb.save(),
+      retired: processor.retired,
+      nmiPending: processor.nmiPending,
+      time,
+      end: this.end,
+    };
+    if (this.isReference) this.checkpointMemory.set(this.memory);
+    this.tap.isRecording = this.isReference;
+    this.tap.position = 0;
+    this.tap.mismatch = '';
+  }
+
+  restart(): void {
+    const { checkpoint, machine, tap } = this;
+    if (checkpoint === undefined) throw new Error('no checkpoint');
+    const { processor, context, mmu, engine } = machine;
+    this.memory.set(this.checkpointMemory);
+    processor.state.bytes.set(checkpoint.state);
+    for (const field of contextFields) context[field] = checkpoint.context[field];
+    context.pdptes.set(checkpoint.pdptes);
+    context.update();
+    // Code is decoded anew: memory was written behind its back.
+    engine.code.flush();
+    mmu.tlb.restore(checkpoint.tlb);
+    context.tlbContext = -1;
+    mmu.enter(context);
+    processor.retired = checkpoint.retired;
+    processor.nmiPending = checkpoint.nmiPending;
+    processor.problem = '';
+    processor.time.writeTsc(checkpoint.time[0], checkpoint.time[1]);
+    processor.stateChanged();
+    processor.breakpointsChanged();
+    this.end = checkpoint.end;
+    tap.isRecording = false;
+    tap.position = 0;
+    tap.mismatch = '';
+  }
+
+  run(count: number): void {
+    if (this.end !== undefined) return;
+    const end = this.machine.run(count);
+    if (end.reason !== 'limit') this.end = end;
+  }
+
+  codeAt(): Uint8Array {
+    return this.machine.codeBytes(15);
+  }
+}
