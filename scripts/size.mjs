@@ -21,7 +21,7 @@ const limits = {
   '@nest86/mmu': { '.': 30 },
   '@nest86/cpuid': { '.': 4 },
   '@nest86/devices': { '.': 4 },
-  '@nest86/cpu': { '.': 230 },
+  '@nest86/cpu': { '.': 230, './virtualization': 4 },
   '@nest86/machine': { '.': 255 },
 };
 

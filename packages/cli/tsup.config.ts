@@ -1,3 +1,6 @@
+import type { Options } from 'tsup';
 import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-export default packageBuild({ main: 'src/main.ts' }, { platform: 'node', dts: false });
+const options: Options = packageBuild({ main: 'src/main.ts' }, { platform: 'node', dts: false });
+
+export default options;

@@ -1,6 +1,7 @@
+import type { Options } from 'tsup';
 import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-export default packageBuild(
+const options: Options = packageBuild(
   {
     index: 'src/index.ts',
     info: 'src/info/index.ts',
@@ -17,3 +18,5 @@ export default packageBuild(
     },
   },
 );
+
+export default options;

@@ -1,8 +1,7 @@
-
 export { seededRandom } from './engine/absent-parts.ts';
 export { Engine } from './engine/engine.ts';
-export { EngineOptionError, type EngineOptions } from './engine/options.ts';
 export { type Divergence, divergenceText, Lockstep, type LockstepSide } from './engine/lockstep.ts';
+export { EngineOptionError, type EngineOptions } from './engine/options.ts';
 export {
   type ExceptionObserver,
   type InterruptSource,
