@@ -8,6 +8,7 @@ import { addFlags, type StatusFlags, subtractFlags } from '../semantics/flags.ts
 import { stateOffset } from '../state/layout.ts';
 import type { AccessFacts } from './access-facts.ts';
 import type { LazyFlags } from './lazy-flags.ts';
+import type { RegionRegisters } from './region-registers.ts';
 
 /** A record's fields, as constants of compiled code. */
 export interface RecordFields {
@@ -36,10 +37,7 @@ export interface RegionCells {
   readonly state: Variable;
   readonly bank: Variable;
   readonly instructionBase: Variable;
-  /** By register number; undefined for those the region does not use. */
-  readonly registers: readonly (Variable | undefined)[];
-  /** Lanes of vector registers: 2 × number + lane; undefined for those the region does not use. */
-  readonly vectors: readonly (Variable | undefined)[];
+  readonly registers: RegionRegisters;
   readonly lowByte: LowByte;
   /** See `Operation.isLoud`; undefined where the region has no vectors. */
   readonly loud: Variable | undefined;
@@ -47,9 +45,6 @@ export interface RegionCells {
   readonly constants: ReadonlyMap<string, Variable>;
   readonly flags: LazyFlags;
   readonly accesses: AccessFacts;
-  /** Registers and lanes that were written so far, at any place of the region: `registers` and `vectors` by index. */
-  readonly writtenRegisters: boolean[];
-  readonly writtenVectors: boolean[];
   /** Leaves the region: the interpreter goes on with the present instruction. */
   leave(): void;
   /** Before the block is left for another. */
@@ -111,12 +106,11 @@ export class RegionOperation extends StagedOperation {
   // What is read is copied: definitions may use it after they have written the register.
 
   override readVectorRegister(number: number, lane: number): Value {
-    return this.x.copy(this.x.read(this.vectorVariable(number, lane)));
+    return this.x.copy(this.x.read(this.cells.registers.vector(number, lane)));
   }
 
   override writeVectorRegister(number: number, lane: number, value: Value): void {
-    this.cells.writtenVectors[2 * number + lane] = true;
-    this.x.write(this.vectorVariable(number, lane), value);
+    this.x.write(this.cells.registers.writtenVector(number, lane), value);
   }
 
   protected override loadVector(field: RegisterField, lane: number): Value {
@@ -135,18 +129,12 @@ export class RegionOperation extends StagedOperation {
     this.storeVector(field, 0, this.x.replaceLane(replaceOf(bits), this.loadVector(field, 0), value, 0));
   }
 
-  private vectorVariable(number: number, lane: number): Variable {
-    const variable = this.cells.vectors[2 * number + lane];
-    if (variable === undefined) throw new Error(`vector register ${number} has no local in this region`);
-    return variable;
-  }
-
   protected override addressRegister(field: 'base' | 'index'): Value {
     const { x } = this;
     const cell = this.fields[field];
     if (cell === stateOffset.zero - stateOffset.gpr) return x.i64(0);
     if (cell === stateOffset.instructionBase - stateOffset.gpr) return x.read(this.cells.instructionBase);
-    return x.read(this.variable(cell));
+    return x.read(this.cells.registers.register(cell >> 3));
   }
 
   protected override displacement(isAbsolute: boolean): Value {
@@ -157,7 +145,7 @@ export class RegionOperation extends StagedOperation {
   private part(cell: number, bits: number): Value {
     const { x, cells } = this;
     if (bits === 8 && cell === 8 * cells.lowByte.register) return x.copy(x.read(cells.lowByte.variable));
-    const value = x.read(this.variable(cell));
+    const value = x.read(this.cells.registers.register(cell >> 3));
     if (bits === 64) return value;
     const narrow = x.wrap((cell & 7) === 0 ? value : x.shrU(value, x.i64((cell & 7) * 8)));
     return bits === 32 ? narrow : x.and(narrow, x.i32((1 << bits) - 1));
@@ -165,8 +153,7 @@ export class RegionOperation extends StagedOperation {
 
   private setPart(cell: number, bits: number, value: Value): void {
     const { x, cells } = this;
-    const variable = this.variable(cell);
-    cells.writtenRegisters[cell >> 3] = true;
+    const variable = cells.registers.writtenRegister(cell >> 3);
     if (cells.lowByte.register === cell >> 3) cells.lowByte.register = -1;
     if (bits === 64) x.write(variable, value);
     else if (bits === 32) x.write(variable, x.extendU(value));
@@ -182,12 +169,6 @@ export class RegionOperation extends StagedOperation {
         cells.lowByte.register = cell >> 3;
       }
     }
-  }
-
-  private variable(cell: number): Variable {
-    const variable = this.cells.registers[cell >> 3];
-    if (variable === undefined) throw new Error(`register ${cell >> 3} has no local in this region`);
-    return variable;
   }
 
   // Flags.

@@ -26,6 +26,7 @@ import { stateOffset } from '../state/layout.ts';
 import { AccessFacts, type KnownAccesses } from './access-facts.ts';
 import { isSameKind, type KnownFlags, LazyFlags } from './lazy-flags.ts';
 import { type LowByte, type RecordFields, RegionOperation } from './region-operation.ts';
+import { RegionRegisters, usedRegisters, usedVectors } from './region-registers.ts';
 import {
   contains,
   headOf,
@@ -63,10 +64,7 @@ export class RegionWriter {
   private readonly exitRecord: Variable;
   private readonly bank: Variable;
   private readonly instructionBase: Variable;
-  private readonly registers: (Variable | undefined)[];
-  private readonly vectors: (Variable | undefined)[];
-  private readonly writtenRegisters = new Array<boolean>(16).fill(false);
-  private readonly writtenVectors = new Array<boolean>(32).fill(false);
+  private readonly registers: RegionRegisters;
   private readonly lowByte: LowByte;
   private readonly loud: Variable | undefined;
   private readonly constants: ReadonlyMap<string, Variable>;
@@ -104,11 +102,9 @@ export class RegionWriter {
     this.bank = x.variable(ValueType.i32);
     this.instructionBase = x.variable(ValueType.i64);
     this.target = x.variable(ValueType.i64);
-    const used = usedRegisters(blocks);
-    this.registers = used.map((isUsed) => (isUsed ? x.variable(ValueType.i64) : undefined));
-    this.vectors = usedVectors(blocks).map((isUsed) => (isUsed ? x.variable(ValueType.v128) : undefined));
+    this.registers = new RegionRegisters(x, usedRegisters(blocks), usedVectors(blocks));
     this.lowByte = { variable: x.variable(ValueType.i32), register: -1 };
-    const hasVectors = this.vectors.some((variable) => variable !== undefined);
+    const { hasVectors } = this.registers;
     this.loud = hasVectors ? x.variable(ValueType.i32) : undefined;
     const constants = hasVectors ? floatConstants : [];
     this.constants = new Map(constants.map((words) => [words.join(), x.variable(ValueType.v128)]));
@@ -199,12 +195,7 @@ export class RegionWriter {
     x.write(this.entry, x.load(Op.i32Load, x.read(this.exitRecord), record.displacement));
     x.write(this.bank, x.load(Op.i32Load, state, stateOffset.tlbBank));
     x.write(this.instructionBase, x.load(Op.i64Load, state, stateOffset.instructionBase));
-    for (const [number, variable] of this.registers.entries()) {
-      if (variable !== undefined) x.write(variable, x.load(Op.i64Load, state, stateOffset.gpr + 8 * number));
-    }
-    for (const [row, variable] of this.vectors.entries()) {
-      if (variable !== undefined) x.write(variable, x.load(Op.v128Load, state, vectorOffset(row)));
-    }
+    this.registers.load(state);
     this.flags.load(state);
     if (this.loud !== undefined) x.write(this.loud, isLoud(x, state));
     if (this.constants.size > 0) {
@@ -315,9 +306,6 @@ export class RegionWriter {
         bank: this.bank,
         instructionBase: this.instructionBase,
         registers: this.registers,
-        vectors: this.vectors,
-        writtenRegisters: this.writtenRegisters,
-        writtenVectors: this.writtenVectors,
         lowByte: this.lowByte,
         loud: this.loud,
         constants: this.constants,
@@ -335,7 +323,6 @@ export class RegionWriter {
       this.library,
     );
     definitions[shape.mnemonic](operation);
-    if (/^V?LDMXCSR$/.test(shape.mnemonic)) operation.mxcsrChanged();
     x.recycle();
     return true;
   }
@@ -558,14 +545,7 @@ export class RegionWriter {
   private leaveFunction(): void {
     const { x, code } = this;
     const state = x.read(this.state);
-    for (const [number, variable] of this.registers.entries()) {
-      if (variable !== undefined && this.writtenRegisters[number])
-        x.store(Op.i64Store, state, x.read(variable), stateOffset.gpr + 8 * number);
-    }
-    for (const [row, variable] of this.vectors.entries()) {
-      if (variable !== undefined && this.writtenVectors[row])
-        x.store(Op.v128Store, state, x.read(variable), vectorOffset(row));
-    }
+    this.registers.store(state);
     this.flags.store(state);
     x.store(Op.i64Store, state, x.read(this.instructionBase), stateOffset.instructionBase);
     x.store(Op.i64Store, state, this.pageOf(x.read(this.instructionBase)), stateOffset.pageBase);
@@ -573,46 +553,4 @@ export class RegionWriter {
     x.push(x.read(this.exitRecord));
     code.op(Op.return);
   }
-}
-
-function usedRegisters(blocks: readonly BlockSteps[]): boolean[] {
-  const used = new Array<boolean>(16).fill(false);
-  for (const { steps } of blocks) {
-    for (const { shape, fields, implicit } of steps) {
-      if (shape === undefined) continue;
-      for (let number = 0; number < 16; number++) if ((implicit >> number) & 1) used[number] = true;
-      for (const operand of shape.operands)
-        if (operand.kind === 'register') used[fields[operand.field] >> 3] = true;
-      const { memory } = shape;
-      if (memory === undefined || memory.isAbsolute) continue;
-      if (fields.base < 128) used[fields.base >> 3] = true;
-      if (memory.scale >= 0 && !memory.isVectorIndex) used[fields.index >> 3] = true;
-    }
-  }
-  return used;
-}
-
-/** By 2 × register + lane. */
-function usedVectors(blocks: readonly BlockSteps[]): boolean[] {
-  const used = new Array<boolean>(32).fill(false);
-  const use = (number: number, hasUpper: boolean): void => {
-    used[2 * number] = true;
-    if (hasUpper) used[2 * number + 1] = true;
-  };
-  for (const { steps } of blocks) {
-    for (const { shape, fields, implicit } of steps) {
-      if (shape === undefined) continue;
-      for (let number = 0; number < 16; number++) if ((implicit >>> (16 + number)) & 1) use(number, true);
-      // VEX instructions clear what lies above their results.
-      const hasUpper = shape.encoding !== 0;
-      for (const operand of shape.operands)
-        if (operand.kind === 'vector') use(fields[operand.field], hasUpper);
-      if (shape.memory?.isVectorIndex) use(fields.index, true);
-    }
-  }
-  return used;
-}
-
-function vectorOffset(row: number): number {
-  return stateOffset.vector + 64 * (row >> 1) + 16 * (row & 1);
 }

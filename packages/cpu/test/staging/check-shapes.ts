@@ -9,6 +9,7 @@ import type { CodeMode } from '../../src/records/code-mode.ts';
 import { AccessFacts } from '../../src/regions/access-facts.ts';
 import { LazyFlags } from '../../src/regions/lazy-flags.ts';
 import { RegionOperation } from '../../src/regions/region-operation.ts';
+import { RegionRegisters } from '../../src/regions/region-registers.ts';
 import { RegionWriter } from '../../src/regions/region-writer.ts';
 import { definitions } from '../../src/semantics/definitions.ts';
 import { privilegeChanges } from '../../src/semantics/system/transitions.ts';
@@ -17,7 +18,7 @@ import type { FoundShape } from './shapes.ts';
 import { WriteOrderCompiler } from './write-order.ts';
 
 const memoryShape = { addressType: 'i32', shared: false, minimumPages: 1, maximumPages: 1 } as const;
-const { i32, i64, v128 } = ValueType;
+const { i32, i64 } = ValueType;
 const handlerType = { parameters: [i32, i32, i32], results: [] } as const;
 /** A region has these in locals; in memory they are written again when it is left. */
 const inLocals: ReadonlySet<StateField> = new Set<StateField>(['flagResult', 'flagAux']);
@@ -220,13 +221,12 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
   const state = x.variable(i32, 0);
   const bank = x.variable(i32);
   const instructionBase = x.variable(i64);
-  const registers = Array.from({ length: 16 }, () => x.variable(i64));
-  const vectors = Array.from({ length: 32 }, () => x.variable(v128));
-  for (const [i, variable] of registers.entries()) x.watch(variable, `register ${i}`);
-  for (const [i, variable] of vectors.entries()) x.watch(variable, `vector register ${i >> 1}`);
+  const registers = new RegionRegisters(x, new Array(16).fill(true), new Array(32).fill(true));
+  for (let i = 0; i < 16; i++) x.watch(registers.register(i), `register ${i}`);
+  for (let i = 0; i < 32; i++) x.watch(registers.vector(i >> 1, i & 1), `vector register ${i >> 1}`);
   const flags = new LazyFlags(x, state, library);
   // Those after the vectors, as `variable` numbers them: the kind, and operands.
-  const last = vectors[vectors.length - 1];
+  const last = registers.vector(15, 1);
   for (let variable = last + 1; variable <= last + 7; variable++) x.watch(variable, 'flags');
   flags.startBlock(undefined);
   const accesses = new AccessFacts(x);
@@ -240,9 +240,6 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
       bank,
       instructionBase,
       registers,
-      vectors,
-      writtenRegisters: [],
-      writtenVectors: [],
       lowByte,
       loud: undefined,
       constants: new Map(),

@@ -12,6 +12,7 @@ const load: Definition = (op) => {
   const value = op.read(0);
   op.fault(Exception.generalProtection, x.and(value, x.i32(~mxcsrMask)), x.i32(0));
   x.store(Op.i32Store, op.state, value, stateOffset.mxcsr);
+  op.mxcsrChanged();
 };
 
 const store: Definition = (op) => op.write(0, op.x.load(Op.i32Load, op.state, stateOffset.mxcsr));
