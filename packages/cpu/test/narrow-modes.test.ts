@@ -140,3 +140,44 @@ describe('counters and pointers of 16 bits', () => {
     expect(word(bare, 0x8ffe)).toBe(0x8000);
   });
 });
+
+describe('branches between pages', () => {
+  test.each(['interp', 'jit'] as const)(
+    'wrap at 4 GiB in 32-bit code, by offset and linear address (%s)',
+    (accel) => {
+      const bare = new BareProcessor({ accel, heat: 4 });
+      const { processor, context } = bare;
+      const { state } = processor;
+      context.set({ cr0: 0x11, cr3: 0, cr4: 0, efer: 0 });
+      state.set('segmentAttributes', 0xc09b, Segment.cs);
+      state.setPair('segmentBase', 0x1000, 0, Segment.cs);
+      processor.stateChanged();
+      // Offset fffff100h, linear 100h: jmp 10h · offset 10h, linear 1010h: jmp fffff100h
+      bare.ram.set([0xe9, 0x0b, 0x0f, 0, 0], 0x100);
+      bare.ram.set([0xe9, 0xeb, 0xf0, 0xff, 0xff], 0x1010);
+      bare.rip = 0xfffff100;
+      for (let count = 1; count < 40; count++) {
+        processor.run(count);
+        expect(bare.rip).toBe(processor.retired % 2 === 0 ? 0xfffff100n : 0x10n);
+      }
+      expect(bare.seen).toBe(undefined);
+    },
+  );
+
+  test('are linked across 2 GiB, as elsewhere', () => {
+    const bare = new BareProcessor();
+    const { ram, processor, engine } = bare;
+    const view = new DataView(engine.memory.buffer, engine.physical.base);
+    const level2 = ram.length - 0x6000 + 0x2000;
+    // The 2 MiB on both sides are the first ones of RAM.
+    view.setBigUint64(level2 + 0x1000 + 8 * 511, 0x87n, true);
+    view.setBigUint64(level2 + 0x2000, 0x87n, true);
+    // 7fffff00h: jmp 80001000h · 80001000h: jmp 7fffff00h
+    ram.set([0xe9, 0xfb, 0x10, 0, 0], 0x1f_ff00);
+    ram.set([0xe9, 0xfb, 0xee, 0xff, 0xff], 0x1000);
+    bare.rip = 0x7fff_ff00;
+    processor.run(1001);
+    expect(bare.rip).toBe(0x8000_1000n);
+    expect(processor.statistics.exits.link).toBeLessThan(10);
+  });
+});

@@ -347,6 +347,8 @@ export class Machine implements SystemUnit {
         this.mmu.memory.write(this.out.page, at, 1, (value >>> (8 * i)) & 0xff);
       }
     },
+    words: new Int32Array(0),
+    wordsAt: () => -1,
     readPair: (low, high, out, system = false) => {
       const first = this.memory.read(low, high, 4, system);
       out[1] = this.memory.read(low + 4, high, 4, system);

@@ -403,6 +403,8 @@ export class TransferMachine implements SystemUnit {
 }
 
 class TranslatedMemory implements LinearMemory {
+  /** There is no fast TLB: transfers go the general way. */
+  readonly words: Int32Array = new Int32Array(0);
   private readonly out = new Translation();
 
   constructor(private readonly machine: TransferMachine) {}
@@ -418,6 +420,10 @@ class TranslatedMemory implements LinearMemory {
     this.probe(low, high, bytes, true, system);
     for (let i = 0; i < bytes; i++)
       this.machine.view.setUint8(this.locate(low, high, i, Access.write, system), value >>> (8 * i));
+  }
+
+  wordsAt(): number {
+    return -1;
   }
 
   readPair(low: number, high: number, out: Int32Array, system = false): void {

@@ -1,4 +1,5 @@
 import {
+  Activity,
   type CpuidSource,
   Engine,
   type IoPorts,
@@ -63,7 +64,7 @@ const mostMemory = 3584 * 2 ** 20;
 export type MachineEnd =
   /** The guest wrote to the exit port; `exitCode` is 2 × value + 1, as QEMU's isa-debug-exit has it. */
   | { readonly reason: 'exit'; readonly exitCode: number }
-  /** All instructions of the run have retired. */
+  /** All instructions of the run have retired, or the guest gave up its turn (MWAIT): it goes on in the next run. */
   | { readonly reason: 'limit' }
   /** Halted with nothing that could wake it, or shut down by a triple fault. */
   | { readonly reason: 'halted' | 'shutdown' }
@@ -218,6 +219,9 @@ export class BareMachine {
     if (this.exitCode >= 0) return { reason: 'exit', exitCode: this.exitCode };
     if (end === 'problem') return { reason: 'problem', problem: this.processor.problem };
     if (end === 'limit') return { reason: 'limit' };
-    return { reason: this.processor.state.get('activity') === 3 ? 'shutdown' : 'halted' };
+    const activity = this.processor.state.get('activity');
+    // MWAIT and the like only give others their turn; a processor that delivers one fault after the other does, too.
+    if (activity === Activity.running) return { reason: 'limit' };
+    return { reason: activity === Activity.shutdown ? 'shutdown' : 'halted' };
   }
 }

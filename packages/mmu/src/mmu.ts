@@ -79,11 +79,16 @@ export class Mmu {
     }
     let fault = this.walker.walk(context, low, high, access, false, false, out);
     if (fault !== Fault.none) {
-      const mayBeStale = this.walker.startedInside;
-      this.faulted(context, fault, low, high, out);
-      // T-05: entries of higher levels that were cached may be the only reason; memory decides.
-      if (!mayBeStale) return fault;
-      fault = this.walker.walk(context, low, high, access, false, true, out);
+      if (this.walker.startedInside) {
+        // T-05: entries of higher levels that were cached may be the only reason; memory decides. Most often it says the same: one loss will do.
+        const first = context.secondStage === null ? fault : Fault.none;
+        if (first === Fault.none) this.faulted(context, fault, low, high, out);
+        fault = this.walker.walk(context, low, high, access, false, true, out);
+        if (first !== Fault.none && fault === Fault.none) {
+          this.faulted(context, first, low, high, out);
+          fault = this.walker.walk(context, low, high, access, false, true, out);
+        }
+      }
       if (fault !== Fault.none) {
         this.faulted(context, fault, low, high, out);
         return fault;

@@ -4,7 +4,7 @@ import type { LockstepSide } from '../../src/engine/lockstep.ts';
 import { Processor } from '../../src/engine/processor.ts';
 import type { CodeMode } from '../../src/records/code-mode.ts';
 import { Exception } from '../../src/semantics/operation.ts';
-import { Segment } from '../../src/state/layout.ts';
+import { Activity, Segment } from '../../src/state/layout.ts';
 import { capabilitiesOf } from '../../src/system/capabilities.ts';
 import type { CpuidSource } from '../../src/system/unit.ts';
 import { hostVendor } from '../../test/harness/host-processor.ts';
@@ -202,7 +202,8 @@ export class FuzzMachine implements LockstepSide {
       const how = processor.run(Math.min(this.piece, stop - processor.retired));
       if (this.forgets) this.engine.code.flush();
       if (this.vector >= 0) this.answer();
-      else if (how !== 'limit') this.isOver = true;
+      // UMWAIT and the like end a run, and go on in the next.
+      else if (how === 'problem' || processor.state.get('activity') !== Activity.running) this.isOver = true;
     }
   }
 

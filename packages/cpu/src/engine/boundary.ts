@@ -1,5 +1,5 @@
 import { Exception } from '../semantics/operation.ts';
-import { Activity, Segment } from '../state/layout.ts';
+import { Activity, Segment, stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 import { DeliveryStage, EventType } from '../system/exceptions.ts';
 import { GuestFault, Unwind } from '../system/fault.ts';
@@ -10,6 +10,11 @@ import { type EventLatches, EventSource, ownSources } from '../virtualization/ev
 import type { Interception } from '../virtualization/interception.ts';
 import type { ExceptionObserver, InterruptSource, Processor } from './processor.ts';
 
+/** Cell of the state, as a word. */
+const cr2Cell: number = stateOffset.cr2 >> 2;
+
+/** Deliveries in a row behind which nothing retired: far more than what ends well has. */
+const mostFruitless = 1000;
 /** CR4.OSXMMEXCPT. */
 const osxmmexcpt = 0x400;
 /** Code segment as after INIT: present, readable, accessed. */
@@ -29,6 +34,9 @@ export class Boundary implements EventTarget {
   /** The run ends with the delivery of an event; it did. */
   isStepping = false;
   isDelivered = false;
+  /** Count at the last delivery, and how many deliveries there were at that count. */
+  private retiredAtDelivery = -1;
+  private fruitless = 0;
 
   constructor(
     private readonly processor: Processor,
@@ -54,8 +62,10 @@ export class Boundary implements EventTarget {
       if (interception.isLeaving) this.leaveGuest();
       return;
     }
-    if (vector === Exception.page) state.setPair('cr2', payloadLow, payloadHigh);
-    else if (vector === Exception.debug)
+    if (vector === Exception.page) {
+      state.words[cr2Cell] = payloadLow;
+      state.words[cr2Cell + 1] = payloadHigh;
+    } else if (vector === Exception.debug)
       // Of what earlier ones left, B0 to B3 go (SDM vol. 3, 18.2.3).
       state.setPair('debug', (state.low('debug', 6) & ~15) | payloadLow, state.high('debug', 6), 6);
     if (this.observer?.exception(vector, errorCode) === true) return;
@@ -140,6 +150,10 @@ export class Boundary implements EventTarget {
   private deliver(way: number, vector: number, errorCode: number): void {
     const { processor } = this;
     const { delivery } = processor;
+    // A handler that faults before its first instruction may do so for ever: the run ends now and then, as after MWAIT.
+    if (processor.retired !== this.retiredAtDelivery) this.fruitless = 0;
+    else if (++this.fruitless % mostFruitless === 0) processor.stop();
+    this.retiredAtDelivery = processor.retired;
     this.begin();
     try {
       if (way === Way.exception) delivery.exception(processor, vector, errorCode);

@@ -62,6 +62,11 @@ export const cacheFull = 'cache full';
 const noRegions: readonly Region[] = [];
 /** Chains of blocks by the hash of their starts. */
 const chains = 1 << 16;
+/**
+ * Blocks listed for one page; then everything is forgotten. Each write to the page looks at all of them, and guests make as many as they like: the same
+ * bytes with another base of CS are another block. Two modes with a block at each byte of the page stay below.
+ */
+const mostInPage = 8192;
 
 /** All translated code, by the host address of its bytes and its mode. */
 export class CodeCache {
@@ -79,6 +84,8 @@ export class CodeCache {
   private next: number;
   /** The last block that was made; it may run without being kept. */
   private transient: Block | undefined;
+  /** A page has {@link mostInPage}. */
+  private isCrowded = false;
   readonly translator: Translator;
   /** Translations forgotten because their code was written to, since the start. */
   invalidations = 0;
@@ -145,7 +152,7 @@ export class CodeCache {
     codeRoom: number,
   ): Block | typeof fetchFault | typeof limitFault | typeof cacheFull {
     const { view, translator } = this;
-    if (this.next + (maximumBlock + 4) * recordSize > this.end || this.handlers.isFull) {
+    if (this.next + (maximumBlock + 4) * recordSize > this.end || this.handlers.isFull || this.isCrowded) {
       this.flush();
       if (this.handlers.isFull) {
         this.handlers.reset();
@@ -286,7 +293,7 @@ export class CodeCache {
     if (list === undefined) {
       this.pages.set(page >>> 12, [block]);
       this.watch.add((page - this.physical.base) / pageSize);
-    } else list.push(block);
+    } else if (list.push(block) === mostInPage) this.isCrowded = true;
   }
 
   private unlist(page: number, block: Block): void {
@@ -370,6 +377,7 @@ export class CodeCache {
     this.blocks.length = 1;
     this.numberOfRecord.fill(0);
     this.transient = undefined;
+    this.isCrowded = false;
     this.next = this.first;
     this.handlers.removeRegions();
     this.onFlush();

@@ -5,10 +5,15 @@ import type { SecondStageFaults } from '../memory/processor-memory.ts';
 import type { CodeMode } from '../records/code-mode.ts';
 import { Row, record } from '../records/layout.ts';
 import { Exception } from '../semantics/operation.ts';
+import { stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 import { Unwind } from '../system/fault.ts';
 import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
 import type { Engine } from './engine.ts';
+
+// Cells of the state, as words.
+const pageBaseCell: number = stateOffset.pageBase >> 2;
+const codeHostCell: number = stateOffset.codeHost >> 2;
 
 /** Longest instruction, in bytes (SDM vol. 2A, 2.3.11). */
 const longestInstruction = 15;
@@ -54,10 +59,10 @@ export class CodeFinder {
 
   /** Takes over the page that generated code came to. */
   takePage(): void {
-    const { state } = this;
-    this.pageLow = state.low('pageBase');
-    this.pageHigh = state.high('pageBase');
-    const host = state.get('codeHost');
+    const { words } = this.state;
+    this.pageLow = words[pageBaseCell];
+    this.pageHigh = words[pageBaseCell + 1];
+    const host = words[codeHostCell];
     this.pageHost = host === -1 ? -1 : host >>> 0;
   }
 

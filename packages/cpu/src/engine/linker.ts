@@ -67,10 +67,12 @@ export class Linker {
     finder.hasFault = false;
     const source = engine.code.blockOf(rec);
     if (source === undefined || !source.isValid || !this.isReachable()) return;
+    // Each translation may forget everything, and the branch's record with it.
+    const { flushes } = engine.code;
     if (this.isCall) this.linkReturn(rec, source);
+    if (engine.code.flushes !== flushes) return;
     const fromLow = finder.pageLow;
     const fromHigh = finder.pageHigh;
-    const { flushes } = engine.code;
     const block = finder.find(ripLow, ripHigh, maximumBlock);
     if (block === undefined || !block.isValid || engine.code.flushes !== flushes) return;
     if (engine.code.blockOf(block.record) !== block || !source.isValid) return;
@@ -80,7 +82,7 @@ export class Linker {
       if (link === 0) return;
     }
     if (finder.pageLow !== fromLow || finder.pageHigh !== fromHigh) {
-      const delta = finder.pageLow - fromLow + (finder.pageHigh - fromHigh) * 2 ** 32;
+      const delta = (finder.pageLow >>> 0) - (fromLow >>> 0) + (finder.pageHigh - fromHigh) * 2 ** 32;
       if (Math.abs(delta) >= 2 ** 31) return;
       link = this.edge(source, Row.page, block.start, link, delta, block.page);
     }

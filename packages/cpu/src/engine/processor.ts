@@ -108,6 +108,10 @@ const exitRecordCell: number = stateOffset.exitRecord >> 2;
 const exitReasonCell: number = stateOffset.exitReason >> 2;
 const cplCell: number = stateOffset.cpl >> 2;
 const bankCell: number = stateOffset.tlbBank >> 2;
+const exitAddressCell: number = stateOffset.exitAddress >> 2;
+const faultVectorCell: number = stateOffset.faultVector >> 2;
+const faultErrorCell: number = stateOffset.faultError >> 2;
+const faultAddressCell: number = stateOffset.faultAddress >> 2;
 const eventWaitsCell: number = stateOffset.eventWaits >> 2;
 
 /** One virtual processor: the run loop between generated code and TypeScript. */
@@ -488,11 +492,11 @@ export class Processor implements SystemUnit, VirtualizationUnit {
         if (!engine.code.isHeader(rec)) this.retired -= engine.code.remaining(rec) - 1;
         break;
       case ExitReason.link:
-        this.link(rec, state.low('exitAddress'), this.retired < stayEnd);
+        this.link(rec, words[exitAddressCell], this.retired < stayEnd);
         break;
       case ExitReason.jump: {
-        this.ripLow = (state.low('exitAddress') - finder.base) | 0;
-        this.ripHigh = state.high('exitAddress');
+        this.ripLow = (words[exitAddressCell] - finder.base) | 0;
+        this.ripHigh = finder.linearHigh(words[exitAddressCell + 1]);
         finder.isIndirect = true;
         break;
       }
@@ -524,7 +528,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     const { words } = this.state;
     const offset = this.engine.view.getUint16(rec + record.position, true) & 0xfff;
     this.ripLow = (words[instructionBaseCell] + offset) | 0;
-    this.ripHigh = words[instructionBaseCell + 1];
+    // Edges add to the base without cutting it off to 32 bits.
+    this.ripHigh = this.finder.linearHigh(words[instructionBaseCell + 1]);
   }
 
   /** A direct branch that is taken for the first time, or a block's end. @param goesOn whether what it leads to is fetched now */
@@ -616,8 +621,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   }
 
   private raiseFromState(): void {
-    const { state } = this;
-    const vector = state.get('faultVector');
+    const { words } = this.state;
+    const vector = words[faultVectorCell];
     if (vector === Unwind.exit) this.boundary.leaveGuest();
     else if (vector === Unwind.alone) {
       this.memory.isAlone = true;
@@ -627,8 +632,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       this.isStopping = true;
     } else {
       const isPage = vector === Exception.page;
-      const low = isPage ? state.low('faultAddress') : 0;
-      this.boundary.raise(vector, state.get('faultError'), low, isPage ? state.high('faultAddress') : 0);
+      const low = isPage ? words[faultAddressCell] : 0;
+      this.boundary.raise(vector, words[faultErrorCell], low, isPage ? words[faultAddressCell + 1] : 0);
     }
   }
 

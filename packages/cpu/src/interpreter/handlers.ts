@@ -47,25 +47,29 @@ export class Handlers {
   private readonly called: (readonly LibraryFunction[] | undefined)[] = [];
   private readonly libraryRows = new Map<LibraryFunction, number>();
   private readonly waitingLibrary: { readonly row: number; readonly fn: LibraryFunction }[] = [];
-  private readonly table: WebAssembly.Table;
+  private table!: WebAssembly.Table;
   private nextRow: number = Row.firstInstruction;
   /** Slots of regions that were ever taken, and those of them that are free again. */
   private regions = 0;
   private readonly freeSlots: number[] = [];
-  private readonly regionTable: WebAssembly.Table = new WebAssembly.Table({
-    element: 'anyfunc',
-    initial: 1024,
-  });
+  private regionTable!: WebAssembly.Table;
   private entry: ((state: number, record: number, budget: number) => void) | undefined;
-  private readonly imports: WebAssembly.Imports;
+  private imports!: WebAssembly.Imports;
 
   constructor(
     private readonly memory: WebAssembly.Memory,
     private readonly shape: MemoryShape,
-    services: HandlerServices,
+    private readonly services: HandlerServices,
     private readonly capacity: number = 8192,
   ) {
-    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: capacity });
+    this.begin();
+  }
+
+  /** Tables with the core handlers alone. Tables keep every instance that imported them alive: with new ones, what was built before goes. */
+  private begin(): void {
+    const { services } = this;
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: this.capacity });
+    this.regionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
     this.imports = {
       engine: {
         memory: this.memory,
@@ -173,7 +177,7 @@ export class Handlers {
     return this.nextRow + rowsPerBlock > this.capacity;
   }
 
-  /** Forgets all handlers but the core; nothing may lead to them any more. */
+  /** Forgets all handlers but the core, and all regions; nothing may lead to them any more. */
   reset(): void {
     this.rows.clear();
     this.libraryRows.clear();
@@ -183,6 +187,9 @@ export class Handlers {
     this.waiting.length = 0;
     this.waitingLibrary.length = 0;
     this.nextRow = Row.firstInstruction;
+    this.regions = 0;
+    this.freeSlots.length = 0;
+    this.begin();
   }
 
   /** Builds what is waiting. */

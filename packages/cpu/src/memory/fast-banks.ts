@@ -179,7 +179,7 @@ export class FastBanks implements TlbListener {
 
   onDrop(context: number, low: number, high: number, shift: number, global: boolean): void {
     for (let bank = 0; bank < this.count; bank++) {
-      if (!global && this.contexts[bank] !== context) continue;
+      if (this.filled[bank] === 0 || (!global && this.contexts[bank] !== context)) continue;
       if (shift > 12) this.clearBank(bank);
       else this.dropPage(this.first + bank * bankSize, low, high);
     }

@@ -29,6 +29,13 @@ export interface SecondStageFaults {
   writeApic(offset: number, bytes: number, value: number): void;
 }
 
+// Cells of the state, as words.
+const bankCell: number = stateOffset.tlbBank >> 2;
+const cplCell: number = stateOffset.cpl >> 2;
+const faultVectorCell: number = stateOffset.faultVector >> 2;
+const faultErrorCell: number = stateOffset.faultError >> 2;
+const faultAddressCell: number = stateOffset.faultAddress >> 2;
+
 /** Stands for a page that the extension answers for. */
 const virtualApicPage = -1;
 
@@ -84,10 +91,11 @@ export class ProcessorMemory implements LinearMemory {
     this.slowAccesses++;
     if ((what & refusals) !== 0) return this.refuse(what);
     // Generated code may have changed the privilege.
-    this.banks.current = this.state.get('tlbBank');
+    const { words } = this.state;
+    this.banks.current = words[bankCell];
     const bytes = what & 0xff;
     const isWrite = (what & AccessRequest.write) !== 0;
-    const user = this.state.get('cpl') === 3 ? Access.user : 0;
+    const user = words[cplCell] === 3 ? Access.user : 0;
     const kind = (isWrite ? Access.write : Access.read) | user;
     const inPage = 0x1000 - (low & 0xfff);
     const { out } = this;
@@ -139,9 +147,11 @@ export class ProcessorMemory implements LinearMemory {
       const fault = this.mmu.translate(this.context, low, high, kind, out);
       if (fault === Fault.none) return true;
       if (fault === Fault.page) {
-        state.set('faultVector', Exception.page);
-        state.set('faultError', out.errorCode);
-        state.setPair('faultAddress', low, high);
+        const { words } = state;
+        words[faultVectorCell] = Exception.page;
+        words[faultErrorCell] = out.errorCode;
+        words[faultAddressCell] = low;
+        words[faultAddressCell + 1] = high;
         return false;
       }
       if (fault === Fault.nonCanonical) {
@@ -374,7 +384,7 @@ export class ProcessorMemory implements LinearMemory {
   }
 
   private check(low: number, high: number, kind: number, system: boolean): void {
-    const user = system ? Access.implicit : this.state.get('cpl') === 3 ? Access.user : 0;
+    const user = system ? Access.implicit : this.state.words[cplCell] === 3 ? Access.user : 0;
     for (;;) {
       const fault = this.mmu.translate(this.context, low, high, kind | user, this.out);
       if (fault === Fault.none) {

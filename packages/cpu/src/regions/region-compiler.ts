@@ -14,6 +14,8 @@ import { RegionWriter } from './region-writer.ts';
 /** What V8 compiles in reasonable time up to its version 12, and from 13 on (engine-decision A). */
 const smallRegions: RegionLimits = { blocks: 16, instructions: 200 };
 const largeRegions: RegionLimits = { blocks: 64, instructions: 800 };
+/** Kept texts of failures. */
+const mostFailures = 64;
 const heatNever = 0x7fffffff;
 /** Instructions below which a region waits for another that holds it, and for how many times the heat. */
 const smallRegion = 32;
@@ -53,7 +55,13 @@ export class RegionCompiler {
   /** Compiles the region that begins at a block, and lets its blocks lead to it. */
   compile(entry: Block, code: CodeCache): void {
     this.observation?.ranOut(entry);
-    this.decide(entry, code);
+    try {
+      this.decide(entry, code);
+    } catch (error) {
+      // What cannot be compiled is a defect, but not the guest's: its code stays interpreted.
+      this.view.setInt32(entry.record + record.heat, heatNever, true);
+      if (this.failures.length < mostFailures) this.failures.push(String(error));
+    }
     this.observation?.decided(entry);
   }
 
@@ -67,13 +75,7 @@ export class RegionCompiler {
       return;
     }
     this.view.setInt32(entry.record + record.heat, heatNever, true);
-    if (blocks.length === 0) return;
-    try {
-      this.compileBlocks(blocks, code);
-    } catch (error) {
-      // A definition that cannot be compiled is a defect, but not the guest's: its code stays interpreted.
-      this.failures.push(String(error));
-    }
+    if (blocks.length > 0) this.compileBlocks(blocks, code);
   }
 
   private compileBlocks(blocks: readonly BlockSteps[], code: CodeCache): void {

@@ -1,7 +1,7 @@
 import type { Instruction } from '@nest86/decoder';
 import { operandImmediate } from '@nest86/decoder';
 import { Exception } from '../semantics/operation.ts';
-import { Activity, Segment } from '../state/layout.ts';
+import { Activity, Segment, stateOffset } from '../state/layout.ts';
 import { Intercept } from '../virtualization/intercept.ts';
 import { isRegisterIntercepted } from '../virtualization/questions.ts';
 import { Descriptor, SystemType, selectorError, setAccessed, systemType32 } from './descriptors.ts';
@@ -57,6 +57,7 @@ export const DeliveryStage = {
 } as const;
 
 const cr4Vme = 1;
+const shadowCell: number = stateOffset.interruptShadow >> 2;
 /** BT of DR6: the debug trap of a TSS. */
 const debugTask = 1 << 15;
 const nonMaskableVector = 2;
@@ -167,7 +168,7 @@ export class EventDelivery implements DeliveredEvent {
         continue;
       }
       this.stage = DeliveryStage.none;
-      unit.state.set('interruptShadow', 0);
+      unit.state.words[shadowCell] = 0;
       if (!isTrapped) return;
       const { hardwareException } = EventType;
       if (unit.interception?.exception(Exception.debug, hardwareException, -1, debugTask, 0, 0) === true)

@@ -17,6 +17,7 @@ import { returnUsual } from './usual-transfers.ts';
 
 const cr4Vme = 1;
 const cplCell: number = stateOffset.cpl >> 2;
+const nmiBlockedCell: number = stateOffset.nmiBlocked >> 2;
 
 /** CF PF AF ZF SF TF DF OF NT: what any IRET in protected mode loads. */
 const flagsOfAll = 0x4dd5;
@@ -64,7 +65,7 @@ function checkLimit(limit: number): void {
 const interruptReturn: Service = (unit, instruction) => {
   if (isIntercepted(unit, Intercept.interruptReturn, instruction)) return;
   // NMIs are unblocked even if what follows faults (SDM vol. 3, 6.7.1 and 27.2.3, "NMI unblocking due to IRET").
-  unit.state.set('nmiBlocked', 0);
+  unit.state.words[nmiBlockedCell] = 0;
   if (inRealMode(unit)) realReturn(unit, instruction);
   else if (inVirtual8086Mode(unit)) virtual8086Return(unit, instruction);
   else protectedReturn(unit, instruction);

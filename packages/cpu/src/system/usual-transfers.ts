@@ -9,7 +9,7 @@ import type { SystemUnit } from './unit.ts';
 
 /*
  * Exceptions and interrupts that come from 64-bit code of level 0 or 3 to 64-bit code of level 0, and IRETQ back, where everything that they
- * read and write lies in the fast TLB and nothing is wrong or rare: nearly all of them (a third of the general way's time, measured). What
+ * read and write lies in the fast TLB and nothing is wrong or rare: nearly all of them. What
  * these functions refuse, having changed nothing, goes the general way of `exceptions.ts` and `interrupt-return.ts`, which knows the rest.
  */
 

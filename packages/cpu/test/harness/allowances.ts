@@ -19,6 +19,7 @@ import { forgiveLastPlace } from './last-place.ts';
 
 type Rule = (one: HostCase, ours: Outcome, host: Outcome) => Outcome;
 
+const stackFault = 12;
 const pageFault = 14;
 const generalProtection = 13;
 const rcx = 1;
@@ -112,7 +113,8 @@ const x87Store: Rule = (one, ours, host) => {
   const status = host.state.view.getUint16(stateAt.x87Status, true);
   const control = host.state.view.getUint16(stateAt.x87Control, true);
   const isPending = (status & summary) !== 0 && (status & ~control & exceptionFlags) !== 0;
-  if (ours.vector !== pageFault || host.vector !== -1 || !isPending) return ours;
+  const isMemoryFault = ours.vector >= stackFault && ours.vector <= pageFault;
+  if (!isMemoryFault || host.vector !== -1 || !isPending) return ours;
   const state = stateOf(one.before.bytes.slice());
   state.view.setUint16(stateAt.x87Status, status, true);
   state.view.setBigUint64(stateAt.rip, BigInt(one.address + one.code.length), true);

@@ -147,7 +147,8 @@ export abstract class TaggedTlb implements TlbBackend {
   private setDirty(store: EntryStore, owner: number, low: number, high: number, entry: TlbEntry): boolean {
     const { shift, page, rights, guestShift } = entry;
     const slot = store.find(owner, owner, store.tagLow(low), high);
-    if (slot < 0 || (store.rights[slot] | dirty) !== rights || store.guestShift[slot] !== guestShift) return false;
+    if (slot < 0 || (store.rights[slot] | dirty) !== rights || store.guestShift[slot] !== guestShift)
+      return false;
     if (store.page[slot] !== (shift === 12 ? page : page - ((low & ((1 << shift) - 1)) >>> 12))) return false;
     store.rights[slot] = rights;
     return true;
