@@ -2,13 +2,8 @@ export { seededRandom } from './engine/absent-parts.ts';
 export { Engine } from './engine/engine.ts';
 export { type Divergence, divergenceText, Lockstep, type LockstepSide } from './engine/lockstep.ts';
 export { EngineOptionError, type EngineOptions } from './engine/options.ts';
-export {
-  type ExceptionObserver,
-  type InterruptSource,
-  Processor,
-  type ProcessorParts,
-  type RunEnd,
-} from './engine/processor.ts';
+export type { ExceptionObserver, InterruptSource, ProcessorParts } from './engine/parts.ts';
+export { Processor, type RunEnd } from './engine/processor.ts';
 export { memoryHash, stateHash } from './engine/state-hash.ts';
 export type { EngineStatistics, ProcessorStatistics } from './engine/statistics.ts';
 export { type ProfileLine, profileOf, profileText } from './observation/profile.ts';

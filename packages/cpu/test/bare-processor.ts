@@ -1,7 +1,8 @@
 import { createTlb, Mmu, PagingContext, PagingModel, type TlbName } from '@nest86/mmu';
 import { Engine } from '../src/engine/engine.ts';
 import type { EngineOptions } from '../src/engine/options.ts';
-import { Processor, type ProcessorParts } from '../src/engine/processor.ts';
+import type { ProcessorParts } from '../src/engine/parts.ts';
+import { Processor } from '../src/engine/processor.ts';
 import { Segment } from '../src/state/layout.ts';
 import { capabilitiesOf } from '../src/system/capabilities.ts';
 import type { CpuidSource } from '../src/system/unit.ts';

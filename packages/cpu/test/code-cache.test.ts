@@ -2,25 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { Block } from '../src/engine/code-cache.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { Row, record } from '../src/records/layout.ts';
+import { plainMode } from './plain-mode.ts';
 
 const noPage = (): number => -1;
 
 describe('code cache', () => {
   test('an edge takes the place of a block that was not kept; what is written there then does not harm it', () => {
     const { code, modes, physical, view } = new Engine({ ramSize: 65536 });
-    const mode = modes.of({
-      bits: 64,
-      stackAddressBits: 64,
-      isFlat: true,
-      linearBits: 48,
-      checksAlignment: false,
-      codeLimit: 0xffffffff,
-      codeBase: 0,
-      hasX87: true,
-      hasSse: true,
-      hasAvx: true,
-      intercepts: 0,
-    });
+    const mode = modes.of(plainMode(64));
     const page = physical.base;
     // jmp $, twice.
     physical.bytes.set([0xeb, 0xfe], page);

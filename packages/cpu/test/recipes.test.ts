@@ -7,26 +7,15 @@ import { Row, recordSize } from '../src/records/layout.ts';
 import { Recipe } from '../src/records/recipe.ts';
 import { Translator, Written } from '../src/records/translate.ts';
 import { pick, type Random, randomNumbers } from './harness/random.ts';
+import { plainMode } from './plain-mode.ts';
 
-const full: CodeModeInit = {
-  bits: 64,
-  stackAddressBits: 64,
-  isFlat: true,
-  linearBits: 48,
-  checksAlignment: false,
-  codeLimit: 0xffffffff,
-  codeBase: 0,
-  hasX87: true,
-  hasSse: true,
-  hasAvx: true,
-  intercepts: 0,
-};
+const full = plainMode(64);
 const inits: readonly CodeModeInit[] = [
   full,
   { ...full, hasSse: false, hasAvx: false },
-  { ...full, bits: 32, stackAddressBits: 32 },
-  { ...full, bits: 32, stackAddressBits: 16, isFlat: false, hasX87: false },
-  { ...full, bits: 16, stackAddressBits: 16 },
+  plainMode(32),
+  { ...plainMode(32), stackAddressBits: 16, isFlat: false, hasX87: false },
+  { ...plainMode(16), isFlat: true },
 ];
 
 const prefixes = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];

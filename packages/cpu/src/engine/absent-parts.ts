@@ -1,5 +1,5 @@
 import type { IoPorts, MsrSource, TimeSource } from '../system/unit.ts';
-import type { InterruptSource } from './processor.ts';
+import type { InterruptSource } from './parts.ts';
 
 // What a processor finds where its owner has put nothing.
 

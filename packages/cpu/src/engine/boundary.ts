@@ -8,7 +8,8 @@ import { enterSmm } from '../system/smm.ts';
 import type { EventTarget } from '../virtualization/arbiter.ts';
 import { type EventLatches, EventSource, ownSources } from '../virtualization/events.ts';
 import type { Interception } from '../virtualization/interception.ts';
-import type { ExceptionObserver, InterruptSource, Processor } from './processor.ts';
+import type { ExceptionObserver, InterruptSource } from './parts.ts';
+import type { Processor } from './processor.ts';
 
 /** Cell of the state, as a word. */
 const cr2Cell: number = stateOffset.cr2 >> 2;

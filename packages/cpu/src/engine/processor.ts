@@ -22,7 +22,7 @@ import type {
 } from '../system/unit.ts';
 import { EventArbiter } from '../virtualization/arbiter.ts';
 import { EventLatches, EventSource } from '../virtualization/events.ts';
-import type { VirtualizationExtension, VirtualizationUnit } from '../virtualization/extension.ts';
+import type { VirtualizationUnit } from '../virtualization/extension.ts';
 import { codeIntercepts } from '../virtualization/intercept.ts';
 import { Interception } from '../virtualization/interception.ts';
 import { absentInterrupts, absentMsrs, absentPorts, RetiredTime, seededRandom } from './absent-parts.ts';
@@ -33,56 +33,11 @@ import { type DecodedService, DecodedServices } from './decoded-services.ts';
 import { banksPerProcessor, type Engine } from './engine.ts';
 import { Linker } from './linker.ts';
 import { ModeFinder } from './mode-of.ts';
+import type { InterruptSource, ProcessorParts } from './parts.ts';
 import { serviceOf } from './service-table.ts';
 import { noteSiblings } from './sibling-banks.ts';
 import { namedExits, type ProcessorStatistics } from './statistics.ts';
 import { isTooLong } from './too-long.ts';
-
-/** Sees exceptions before they are delivered; for tests and debuggers. */
-export interface ExceptionObserver {
-  /** @returns true if it has dealt with the exception: nothing is delivered */
-  exception(vector: number, errorCode: number): boolean;
-}
-
-/** Where maskable interrupts come from. */
-export interface InterruptSource {
-  /** Whether one waits; asked between instructions when the guest would take it. */
-  readonly isPending: boolean;
-  /** Takes the one that is delivered now: its vector. */
-  acknowledge(): number;
-}
-
-/** What a processor is wired to. */
-export interface ProcessorParts {
-  /** Translates for this processor alone. */
-  readonly mmu: Mmu;
-  /** Its control registers. */
-  readonly context: PagingContext;
-  readonly cpuid: CpuidSource;
-  /** Default: what `cpuid` says. */
-  readonly capabilities?: Capabilities;
-  /** Default: no port answers. */
-  readonly io?: IoPorts;
-  /** MSRs beside the core's own. Default: none. */
-  readonly msrs?: MsrSource;
-  /** Default: one tick of the time stamp counter for each retired instruction. */
-  readonly time?: TimeSource;
-  /** Default: no interrupt ever. */
-  readonly interrupts?: InterruptSource;
-  /** 32 bits for RDRAND and RDSEED. Default: the same sequence in each run. */
-  random?(): number;
-  /** Default: there is no local APIC. */
-  readonly taskPriority?: TaskPriority;
-  readonly observer?: ExceptionObserver;
-  /** Shows or hides SMRAM. */
-  smmChanged?(isInside: boolean): void;
-  /** VMX or SVM. Default: none; their instructions raise #UD. */
-  readonly extension?: VirtualizationExtension;
-  /** See `SystemUnit.hypercall`. */
-  hypercall?(): boolean;
-  /** Puts the processor into the state after INIT; called between instructions. Default: INIT does nothing. */
-  initialize?(): void;
-}
 
 /** Why a run came back. */
 export type RunEnd = 'limit' | 'stopped' | 'problem';
@@ -166,7 +121,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   private readonly onSmm: ((isInside: boolean) => void) | undefined;
   private readonly boundary: Boundary;
   private readonly arbiter: EventArbiter;
-  /** A run ends as soon as an event is delivered; whether one was. */
+  /** The run ends before the next instruction. */
   private isStopping = false;
   private contextIsStale = true;
   private modeIsStale = true;
@@ -436,21 +391,12 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       // A stay in generated code ends now and then, so that the engine may replace it by better code.
       const left = Math.min(stayEnd - this.retired, longestStay);
       const known = left >= maximumBlock ? this.finder.known(this.ripLow, this.ripHigh) : 0;
-      if (known !== 0) {
-        this.enter(known, this.finder.pageHost, left, this.retired + left);
-        if (this.contextIsStale || this.modeIsStale) this.prepare();
-        if (this.needsLook()) return;
-        continue;
+      if (known !== 0) this.enter(known, this.finder.pageHost, left);
+      else {
+        const block = this.finder.find(this.ripLow, this.ripHigh, left);
+        if (block !== undefined) this.enter(block.record, block.page, left);
+        else if (this.finder.hasFault) this.fetchFault();
       }
-      const block = this.finder.find(this.ripLow, this.ripHigh, left);
-      if (block === undefined) {
-        if (this.finder.hasFault) this.fetchFault();
-        if (this.contextIsStale || this.modeIsStale) this.prepare();
-        // An event was delivered instead.
-        if (this.needsLook()) return;
-        continue;
-      }
-      this.enter(block.record, block.page, left, this.retired + left);
       if (this.contextIsStale || this.modeIsStale) this.prepare();
       if (this.needsLook()) return;
     }
@@ -466,8 +412,9 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   }
 
   /** @param start record to begin with @param page host address of its page */
-  private enter(start: number, page: number, left: number, stayEnd: number): void {
+  private enter(start: number, page: number, left: number): void {
     const { state, engine, finder } = this;
+    const stayEnd = this.retired + left;
     const { words } = state;
     const pageLow = finder.linear(this.ripLow) & ~0xfff;
     const pageHigh = finder.linearHigh(this.ripHigh);

@@ -4,6 +4,7 @@ import { type CodeMode, type CodeModeInit, CodeModes } from '../../src/records/c
 import { record, recordSize } from '../../src/records/layout.ts';
 import { Translator, Written } from '../../src/records/translate.ts';
 import type { RecordFields } from '../../src/regions/region-operation.ts';
+import { plainMode } from '../plain-mode.ts';
 
 /** A form of handler that code can ask for, with the first instruction that was found to do so. */
 export interface FoundShape {
@@ -177,19 +178,7 @@ function addressForms(reg: number, bits: number): readonly (readonly number[])[]
 
 /** The plainest first. */
 function modesOf(bits: 16 | 32 | 64, all: boolean): CodeMode[] {
-  const plain: CodeModeInit = {
-    bits,
-    stackAddressBits: bits,
-    isFlat: bits !== 16,
-    linearBits: 48,
-    checksAlignment: false,
-    codeLimit: 0xffffffff,
-    codeBase: 0,
-    hasX87: true,
-    hasSse: true,
-    hasAvx: true,
-    intercepts: 0,
-  };
+  const plain = plainMode(bits);
   const inits: CodeModeInit[] = [plain];
   if (all) {
     for (const checksAlignment of [false, true]) {

@@ -1,3 +1,4 @@
+import type { InterruptLine } from '../interrupt-line.ts';
 import {
   FifoControl,
   Identification,
@@ -13,11 +14,6 @@ import type { Uart16550State } from './state.ts';
 /** Where a serial port's bytes go. */
 export interface ByteSink {
   write(byte: number): void;
-}
-
-/** An interrupt request line. */
-export interface InterruptLine {
-  set(level: boolean): void;
 }
 
 export interface Uart16550Ports {
