@@ -99,7 +99,7 @@ export class ProcessorMemory implements LinearMemory {
     const kind = (isWrite ? Access.write : Access.read) | user;
     const inPage = 0x1000 - (low & 0xfff);
     const { out } = this;
-    if (!this.translate(low, high, kind, what)) return -1;
+    if (!this.translate(low, high, kind, what) || this.waitsForTurn()) return -1;
     const isWatched = this.breakpoints.watchesData;
     const scratch = this.state.address + stateOffset.scratch + 64 * (what >>> AccessRequest.slotShift);
     const pending = this.pending[what >>> AccessRequest.slotShift];
@@ -122,7 +122,7 @@ export class ProcessorMemory implements LinearMemory {
       // The second page begins at the next page's first byte; outside 64-bit code addresses wrap at 4 GiB.
       const nextLow = (low + inPage) | 0;
       const nextHigh = nextLow === 0 && this.context.efer & 0x400 ? (high + 1) | 0 : high;
-      if (!this.translate(nextLow, nextHigh, kind, what)) return -1;
+      if (!this.translate(nextLow, nextHigh, kind, what) || this.waitsForTurn()) return -1;
       if (out.apicAccess && !this.asksForApic(0, bytes - inPage, kind, nextLow, nextHigh)) return -1;
       pending.page1 = out.page;
       if (isWatched) this.breakpoints.access(low, high, bytes, isWrite);
@@ -166,6 +166,16 @@ export class ProcessorMemory implements LinearMemory {
       state.set('faultError', -1);
       return false;
     }
+  }
+
+  /**
+   * Whether what was translated is a device's and the instruction is not executed alone: it must be, since the device asks what time it is, may
+   * raise an interrupt and may end the run. The way out is in the state then.
+   */
+  private waitsForTurn(): boolean {
+    if (this.out.offset >= 0 || this.out.apicAccess || this.isAlone) return false;
+    this.state.set('faultVector', Unwind.alone);
+    return true;
   }
 
   private secondStageVector(kind: number, low: number, high: number): number {
@@ -228,7 +238,6 @@ export class ProcessorMemory implements LinearMemory {
       all.copyWithin(target, host + offset, host + offset + bytes);
       return;
     }
-    this.state.set('eventWaits', -1);
     for (let done = 0; done < bytes; ) {
       const size = pieceSize(offset + done, bytes - done);
       const value = this.physical.read(page, offset + done, size);
@@ -264,8 +273,6 @@ export class ProcessorMemory implements LinearMemory {
       physical.written(host + offset, bytes);
       return;
     }
-    // A device that is written to may raise an interrupt.
-    this.state.set('eventWaits', -1);
     for (let done = 0; done < bytes; ) {
       const size = pieceSize(offset + done, bytes - done);
       const at = source + done;

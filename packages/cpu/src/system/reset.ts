@@ -1,5 +1,5 @@
 import type { PagingContext } from '@nest86/mmu';
-import { Activity, Segment } from '../state/layout.ts';
+import { Activity, Segment, type StateField, stateOffset } from '../state/layout.ts';
 import { setSegmentCache } from '../state/segment-cache.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 
@@ -29,4 +29,26 @@ export function resetState(state: VcpuState, context: PagingContext, signature: 
   state.set('smbase', 0x30000);
   state.set('activity', Activity.running);
   context.set({ cr0: 0x60000010, cr3: 0, cr4: 0, efer: 0, pkru: 0, pkrs: 0, ac: false });
+}
+
+/** What INIT leaves as it was (SDM vol. 3, table 10-1): from each of these fields on, so many bytes. */
+const kept: readonly (readonly [first: StateField, behind: StateField])[] = [
+  ['mxcsr', 'floatFlags'],
+  ['x87', 'cr2'],
+  ['tscAux', 'rip'],
+];
+
+/** CR0.CD and CR0.NW. */
+const cacheBits = 0x6000_0000;
+
+/**
+ * The state after INIT (SDM vol. 3, table 10-1): as after RESET, but x87 and vector registers, XCR0, model-specific registers and CR0's cache bits
+ * stay. EFER is cleared, since paging is off.
+ */
+export function initializeState(state: VcpuState, context: PagingContext, signature: number): void {
+  const saved = kept.map(([first, behind]) => state.bytes.slice(stateOffset[first], stateOffset[behind]));
+  const cr0 = (context.cr0 & cacheBits) | 0x10;
+  resetState(state, context, signature);
+  for (const [index, [first]] of kept.entries()) state.bytes.set(saved[index], stateOffset[first]);
+  context.set({ cr0 });
 }

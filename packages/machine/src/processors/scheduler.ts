@@ -1,0 +1,173 @@
+import type { RunEnd } from '@nest86/cpu';
+import type { MachineClock } from '../time/machine-clock.ts';
+
+/** What the scheduler asks of a virtual processor. */
+export interface ScheduledProcessor {
+  readonly retired: number;
+  /** Whether it executes instructions: neither halted, nor waiting for its start-up IPI, nor shut down. */
+  readonly isRunning: boolean;
+  readonly isShutDown: boolean;
+  run(count: number): RunEnd;
+  /** Ends a run that goes on. */
+  stop(): void;
+}
+
+/** Guest time that passes while a processor runs. */
+export interface ScheduledTime {
+  begin(processor: ScheduledProcessor): void;
+  end(): void;
+  skipTo(at: number): void;
+  /** Instructions that a processor should get in a turn of so many nanoseconds; at least 1. */
+  instructionsIn(nanoseconds: number): number;
+  /** Whether time passes by itself while nobody runs. */
+  readonly isReal: boolean;
+}
+
+/** Why the scheduler came back. */
+export type ScheduleEnd =
+  | 'limit'
+  /** `stop` was called. */
+  | 'stopped'
+  /** Nobody has anything to do before the next timer; in real time only. */
+  | 'idle'
+  /** Nobody has anything to do, and no timer will change that. */
+  | 'halted'
+  | 'shutdown'
+  | 'problem';
+
+/** Nanoseconds of guest time that a processor runs before the next one has its turn. */
+const turn = 20_000;
+/** Nanoseconds after which a run looks at the host's clock. */
+const realTurn = 1_000_000;
+/** Jumps to timers in one run behind which nothing retired. */
+const mostJumps = 10_000;
+
+/**
+ * Gives processors their turns, one after the other on one thread, and timers theirs at their exact time. Whose turn it is, and how much of it is
+ * left, does not depend on how many instructions a call of `run` asks for.
+ */
+export class Scheduler {
+  private readonly asleep: boolean[];
+  private current = 0;
+  /** Instructions left of the present turn. */
+  private left: number;
+  private isRunning = false;
+  private isStopping = false;
+  private isCut = false;
+
+  constructor(
+    private readonly processors: readonly ScheduledProcessor[],
+    private readonly clock: MachineClock,
+    private readonly time: ScheduledTime,
+  ) {
+    this.asleep = processors.map(() => false);
+    this.left = time.instructionsIn(turn);
+  }
+
+  /** Number of the processor that runs, or ran last. */
+  get currentIndex(): number {
+    return this.current;
+  }
+
+  /** Something happened that a processor that sleeps should look at. */
+  wake(index: number): void {
+    if (!this.asleep[index]) return;
+    this.asleep[index] = false;
+    if (index === this.current) return;
+    this.left = 0;
+    this.cut();
+  }
+
+  /** A timer was set, maybe to an earlier time than what the present run ends at. */
+  cut(): void {
+    if (!this.isRunning || this.isCut) return;
+    this.isCut = true;
+    this.processors[this.current].stop();
+  }
+
+  /** The run ends behind the present instruction. */
+  stop(): void {
+    this.isStopping = true;
+    this.cut();
+  }
+
+  /** As after a reset: the first processor has the first turn. */
+  reset(): void {
+    this.asleep.fill(false);
+    this.current = 0;
+    this.left = this.time.instructionsIn(turn);
+  }
+
+  /** Runs up to so many instructions of all processors together. */
+  run(count: number): ScheduleEnd {
+    const { clock, time, processors } = this;
+    let jumps = 0;
+    this.isStopping = false;
+    for (let remaining = count; ; ) {
+      clock.fire();
+      if (this.isStopping) return 'stopped';
+      if (remaining <= 0) return 'limit';
+      if (!this.choose()) {
+        if (clock.nextDue === Number.POSITIVE_INFINITY) return time.isReal ? 'idle' : 'halted';
+        if (time.isReal) return 'idle';
+        if (++jumps > mostJumps) return 'limit';
+        time.skipTo(clock.nextDue);
+        continue;
+      }
+      const processor = processors[this.current];
+      const before = processor.retired;
+      const end = this.turn(processor, remaining);
+      const done = processor.retired - before;
+      remaining -= done;
+      this.left -= done;
+      // One that delivers one fault after the other does not retire anything either.
+      if (done > 0) jumps = 0;
+      else if (++jumps > mostJumps) return 'limit';
+      if (end === 'problem') return 'problem';
+      if (processor.isShutDown) return 'shutdown';
+      if (end !== 'stopped' || this.isCut) continue;
+      // It waits, or gave up its turn.
+      this.left = 0;
+      if (!processor.isRunning) this.asleep[this.current] = true;
+      else if (done === 0) return 'limit';
+    }
+  }
+
+  private turn(processor: ScheduledProcessor, remaining: number): RunEnd {
+    const { clock, time } = this;
+    const due = Math.max(1, clock.nextDue - clock.now);
+    let budget = time.instructionsIn(time.isReal ? Math.min(due, realTurn) : due);
+    if (!this.isAlone()) budget = Math.min(budget, this.left);
+    this.isCut = false;
+    this.isRunning = true;
+    time.begin(processor);
+    try {
+      return processor.run(Math.min(budget, remaining));
+    } finally {
+      time.end();
+      this.isRunning = false;
+    }
+  }
+
+  /** Whether all others sleep. */
+  private isAlone(): boolean {
+    const { asleep, current } = this;
+    for (let i = 0; i < asleep.length; i++) if (i !== current && !asleep[i]) return false;
+    return true;
+  }
+
+  /** Whose turn it is now; false if all sleep. */
+  private choose(): boolean {
+    const { asleep, current } = this;
+    if (this.left > 0 && !asleep[current]) return true;
+    const count = asleep.length;
+    for (let i = 1; i <= count; i++) {
+      const next = (current + i) % count;
+      if (asleep[next]) continue;
+      this.current = next;
+      this.left = this.time.instructionsIn(turn);
+      return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,173 @@
+/** Where guest time comes from: see `ScheduledTime`. */
+export interface TimeBase {
+  /** Nanoseconds; never goes back. */
+  readonly now: number;
+}
+
+/** Counts instructions: while one runs, its retired count tells how far it is. */
+export interface RunningProcessor {
+  readonly retired: number;
+}
+
+/** One nanosecond for each retired instruction of whichever processor runs: the same in every run. */
+export class InstructionTime implements TimeBase {
+  readonly isReal: boolean = false;
+  private base = 0;
+  private running: RunningProcessor | undefined;
+  private retiredAtStart = 0;
+
+  get now(): number {
+    const { running } = this;
+    return running === undefined ? this.base : this.base + (running.retired - this.retiredAtStart);
+  }
+
+  begin(processor: RunningProcessor): void {
+    this.running = processor;
+    this.retiredAtStart = processor.retired;
+  }
+
+  end(): void {
+    this.base = this.now;
+    this.running = undefined;
+  }
+
+  /** Nobody runs until `at`. */
+  skipTo(at: number): void {
+    if (at > this.base) this.base = at;
+  }
+
+  instructionsIn(nanoseconds: number): number {
+    return Math.ceil(nanoseconds);
+  }
+
+  restore(now: number): void {
+    this.base = now;
+    this.running = undefined;
+  }
+}
+
+/** The host's time, from the moment this is made. */
+export class HostTime implements TimeBase {
+  readonly isReal: boolean = true;
+  private readonly start: number;
+  private last = 0;
+  /** Instructions in a nanosecond, as the last turns had it. */
+  private rate: number = 0.1;
+  private running: RunningProcessor | undefined;
+  private begun = 0;
+  private retiredAtStart = 0;
+
+  /** @param host milliseconds of a clock that never goes back, with fractions */
+  constructor(private readonly host: () => number) {
+    this.start = host();
+  }
+
+  get now(): number {
+    this.last = Math.max(this.last, Math.floor((this.host() - this.start) * 1e6));
+    return this.last;
+  }
+
+  skipTo(): void {}
+
+  begin(processor: RunningProcessor): void {
+    this.running = processor;
+    this.retiredAtStart = processor.retired;
+    this.begun = this.now;
+  }
+
+  end(): void {
+    const { running } = this;
+    const passed = this.now - this.begun;
+    if (running === undefined || passed < shortest) return;
+    const rate = (running.retired - this.retiredAtStart) / passed;
+    this.rate = Math.min(Math.max((this.rate * 3 + rate) / 4, slowest), fastest);
+  }
+
+  instructionsIn(nanoseconds: number): number {
+    return Math.ceil(nanoseconds * this.rate);
+  }
+}
+
+/** Nanoseconds of a turn that says something about speed, and instructions in a nanosecond that are believed. */
+const shortest = 10_000;
+const slowest = 0.001;
+const fastest = 10;
+
+class MachineTimer {
+  due: number = Number.POSITIVE_INFINITY;
+
+  constructor(
+    private readonly clock: MachineClock,
+    readonly expired: () => void,
+  ) {}
+
+  set(at: number): void {
+    if (Number.isNaN(at)) return;
+    this.due = at;
+    this.clock.changed(at);
+  }
+
+  clear(): void {
+    this.due = Number.POSITIVE_INFINITY;
+    this.clock.cleared();
+  }
+}
+
+/** Timers that fire in one pass; a device that sets its own anew and at once has its turn in the next. */
+const mostInOnePass = 1000;
+
+/** Guest time and what waits for it. Devices fit it by shape: `Clock` of `@nest86/devices` and `@nest86/apic`. */
+export class MachineClock {
+  private readonly timers: MachineTimer[] = [];
+  private next = Number.POSITIVE_INFINITY;
+
+  /** @param becameDue told when a timer was set that may be due before what was due so far */
+  constructor(
+    readonly time: TimeBase,
+    private readonly becameDue: () => void,
+  ) {}
+
+  get now(): number {
+    return this.time.now;
+  }
+
+  /** Of two that are due at the same time, the one that was made first fires first. */
+  timer(expired: () => void): MachineTimer {
+    const timer = new MachineTimer(this, expired);
+    this.timers.push(timer);
+    return timer;
+  }
+
+  /** When the next timer is due, or infinity. */
+  get nextDue(): number {
+    return this.next;
+  }
+
+  /** Calls back what is due. */
+  fire(): void {
+    const { now } = this;
+    for (let fired = 0; fired < mostInOnePass && this.next <= now; fired++) {
+      let first: MachineTimer | undefined;
+      for (const timer of this.timers)
+        if (timer.due <= now && (first === undefined || timer.due < first.due)) first = timer;
+      if (first === undefined) break;
+      first.due = Number.POSITIVE_INFINITY;
+      this.cleared();
+      first.expired();
+    }
+  }
+
+  /** @internal */
+  changed(at: number): void {
+    const before = this.next;
+    this.cleared();
+    if (at < before) this.becameDue();
+  }
+
+  /** @internal */
+  cleared(): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { due } of this.timers) if (due < next) next = due;
+    this.next = next;
+  }
+}

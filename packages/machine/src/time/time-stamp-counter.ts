@@ -1,0 +1,45 @@
+/** Ticks of the time stamp counter in a second: one for each nanosecond of guest time. */
+export const tscFrequency = 1_000_000_000;
+
+/** One processor's time stamp counter: guest time and an offset that WRMSR moves. Halves are as in EDX:EAX. */
+export class TimeStampCounter {
+  /** Difference to guest time, modulo 2⁶⁴. */
+  private offset = 0n;
+  private offsetLow = 0;
+  private offsetHigh = 0;
+
+  constructor(private readonly clock: { readonly now: number }) {}
+
+  tsc(out: Int32Array): void {
+    const now = Math.floor(this.clock.now);
+    const low = (now % 2 ** 32) + (this.offsetLow >>> 0);
+    out[0] = low | 0;
+    out[1] = (Math.floor(now / 2 ** 32) + this.offsetHigh + (low >= 2 ** 32 ? 1 : 0)) | 0;
+  }
+
+  writeTsc(low: number, high: number): void {
+    const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+    this.move(value - BigInt(Math.floor(this.clock.now)));
+  }
+
+  /** Guest time at which the counter has a value, as a number; a value that has passed gives a time that has. */
+  timeOf(low: number, high: number): number {
+    const difference = (low >>> 0) - (this.offsetLow >>> 0);
+    return ((high - this.offsetHigh - (difference < 0 ? 1 : 0)) | 0) * 2 ** 32 + (difference >>> 0);
+  }
+
+  /** IA32_TSC_ADJUST: what is added to all processors' common time. */
+  get adjustment(): bigint {
+    return this.offset;
+  }
+
+  set adjustment(value: bigint) {
+    this.move(value);
+  }
+
+  private move(offset: bigint): void {
+    this.offset = BigInt.asUintN(64, offset);
+    this.offsetLow = Number(BigInt.asIntN(32, offset));
+    this.offsetHigh = Number(BigInt.asIntN(32, offset >> 32n));
+  }
+}
