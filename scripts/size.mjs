@@ -19,8 +19,9 @@ const limits = {
   },
   '@nest86/wasm': { '.': 22 },
   '@nest86/mmu': { '.': 30 },
-  '@nest86/cpuid': { '.': 4 },
-  '@nest86/devices': { '.': 4 },
+  '@nest86/cpuid': { '.': 9 },
+  '@nest86/apic': { '.': 8 },
+  '@nest86/devices': { '.': 30 },
   '@nest86/cpu': { '.': 230, './virtualization': 4 },
   '@nest86/machine': { '.': 255 },
 };

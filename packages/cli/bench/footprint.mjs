@@ -1,9 +1,10 @@
 /**
- * `pnpm bench:footprint [--append TEXT] [--node PATH] [--rounds N]`: what a machine costs beside its guest. Times are from the start of the process, in milliseconds, as
- * processor time and by the clock (the median of N processes): packages loaded, engine made, first instruction executed. Memory is MiB of resident set: at the first
- * instruction, at the end, and the process's peak less what the guest has touched of its RAM. Linux, for /proc.
+ * `pnpm bench:footprint [--append TEXT] [--node PATH] [--rounds N]`: what a machine costs beside its guest. Times are of the command, from the start of its process, in
+ * milliseconds, as processor time and by the clock (the median of N processes): code loaded, core of the engine made, first instruction; before them a process that does nothing.
+ * Memory, of the packages in a process of their own, is MiB of resident set: at the first instruction, at the end, and the process's peak less what the guest has
+ * touched of its RAM. Linux, for /proc.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -17,6 +18,8 @@ const { values } = parseArgs({
   },
 });
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+const image = path('../../../guests/bench/bench.elf');
 
 /** A line of /proc/self/status in MiB. */
 function resident(name) {
@@ -37,24 +40,17 @@ function guestResident({ engine, physical }) {
 }
 
 async function measure(accel) {
-  const now = () => {
-    const { user, system } = process.cpuUsage();
-    return [(user + system) / 1000, performance.now()];
-  };
   // As the command does (src/main.ts).
   const { setFlagsFromString } = await import('node:v8');
   setFlagsFromString('--semi-space-growth-factor=1');
   const { BareMachine, readBootImage } = await import('@nest86/machine');
-  const loaded = now();
   const machine = new BareMachine({ memory: 256 << 20, output: { write: () => {} }, accel });
-  const made = now();
-  machine.load(readBootImage(readFileSync(path('../../../guests/bench/bench.elf'))), values.append);
+  machine.load(readBootImage(readFileSync(image)), values.append);
   machine.run(1);
-  const ready = now();
   const atFirst = resident('VmRSS');
   machine.run(Number.MAX_SAFE_INTEGER);
   const [atEnd, beyond] = [resident('VmRSS'), resident('VmHWM') - guestResident(machine)];
-  return { loaded, made, ready, atFirst, atEnd, beyond };
+  return { atFirst, atEnd, beyond };
 }
 
 if (values.accel !== undefined) {
@@ -64,7 +60,16 @@ if (values.accel !== undefined) {
     const words = [fileURLToPath(import.meta.url), '--accel', accel, '--append', append];
     return JSON.parse(execFileSync(values.node, words, { encoding: 'utf8' }));
   };
-  const runs = Array.from({ length: Number(values.rounds) }, () => child('jit', 'only=alu scale=0'));
+  const start = () => {
+    const nothing = `const { user, system } = process.cpuUsage(); console.log((user + system) / 1000, performance.now())`;
+    const bare = execFileSync(values.node, ['-e', nothing], { encoding: 'utf8' });
+    const words = ['--import', path('start-marks.mjs'), path('../dist/main.js'), 'run', '--kernel', image];
+    const { stderr } = spawnSync(values.node, [...words, '--append', 'only=alu scale=0'], {
+      encoding: 'utf8',
+    });
+    return { bare: bare.split(' ').map(Number), ...JSON.parse(stderr.slice(stderr.lastIndexOf('\n') + 1)) };
+  };
+  const runs = Array.from({ length: Number(values.rounds) }, start);
   const median = (key, i) =>
     runs
       .map((run) => run[key][i])
@@ -74,8 +79,9 @@ if (values.accel !== undefined) {
     `${execFileSync(values.node, ['--version'], { encoding: 'utf8' }).trim()}, ms: processor time (clock)`,
   );
   for (const [key, text] of Object.entries({
-    loaded: 'packages loaded',
-    made: 'engine made',
+    bare: 'nothing',
+    loaded: 'code loaded',
+    made: 'core made',
     ready: 'first instruction',
   }))
     console.log(`  ${text.padEnd(20)}${median(key, 0)} (${median(key, 1)})`);

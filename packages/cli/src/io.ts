@@ -17,6 +17,12 @@ export interface ByteSource {
   close(): void;
 }
 
+export interface Wait {
+  readonly over: Promise<void>;
+  /** Ends it now. */
+  end(): void;
+}
+
 export interface Io {
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
@@ -25,6 +31,10 @@ export interface Io {
   readStdin(): Promise<Uint8Array>;
   /** @throws Complaint naming the path and what is wrong with it */
   openFile(path: string): Promise<ByteSource>;
+  /** Bytes of standard input as they arrive: a terminal's keys one by one, without echo. To be stopped at the end. */
+  listen(heard: (bytes: Uint8Array) => void): { stop(): void };
+  /** Lets input arrive, and waits so long. */
+  wait(milliseconds: number): Wait;
   /** Milliseconds from any fixed moment. */
   now(): number;
 }

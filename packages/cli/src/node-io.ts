@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { WriteStream } from 'node:tty';
 import { memorySource } from './byte-source.ts';
 import { Complaint, OutputClosed } from './errors.ts';
-import type { ByteSource, Io, TextOutput } from './io.ts';
+import type { ByteSource, Io, TextOutput, Wait } from './io.ts';
 
 /** What cannot be read at random positions, such as a pipe, is held in memory; this much at most. */
 const streamLimit = 1 << 30;
@@ -16,6 +16,8 @@ export function nodeIo(): Io {
     environment: process.env,
     readStdin: () => readStream(process.stdin, 'standard input'),
     openFile,
+    listen,
+    wait,
     now: () => performance.now(),
   };
 }
@@ -44,6 +46,40 @@ function textOutput(stream: WriteStream): TextOutput {
       });
     },
   };
+}
+
+function listen(heard: (bytes: Uint8Array) => void): { stop(): void } {
+  const { stdin } = process;
+  // Whoever reads a closed or lost input gets nothing; that is no reason to end.
+  const ignore = (): void => {};
+  stdin.on('error', ignore);
+  stdin.on('data', heard);
+  if (stdin.isTTY) stdin.setRawMode(true);
+  stdin.resume();
+  return {
+    stop() {
+      stdin.off('data', heard);
+      if (stdin.isTTY) stdin.setRawMode(false);
+      stdin.pause();
+      stdin.unref?.();
+    },
+  };
+}
+
+function wait(milliseconds: number): Wait {
+  let end = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    if (milliseconds <= 0) {
+      setImmediate(resolve);
+      return;
+    }
+    const timer = setTimeout(resolve, milliseconds);
+    end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+  return { over, end: () => end() };
 }
 
 async function openFile(path: string): Promise<ByteSource> {

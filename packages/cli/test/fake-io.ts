@@ -60,6 +60,11 @@ export async function nest86(argv: readonly string[], world: World = {}): Promis
         },
       };
     },
+    listen(heard) {
+      if (world.stdin !== undefined) heard(world.stdin);
+      return { stop() {} };
+    },
+    wait: () => ({ over: new Promise((resolve) => setImmediate(resolve)), end() {} }),
     // Each look at the clock is a second later, so that progress is shown.
     now: () => (clock += 1000),
   };

@@ -96,18 +96,20 @@ describe('nest86 run', () => {
     [
       ['run', '--kernel', guest, '--cpu', 'skylake'],
       2,
-      '--cpu skylake: there is no model "skylake"; default is allowed',
+      '--cpu skylake: there is no model "skylake": did you mean skylake-server?',
     ],
     [['run', '--kernel', guest, '--cpu', 'default,+avx1024'], 2, 'feature "avx1024": allowed are fpu, vme'],
     [['run', '--kernel', guest, '--cpu', 'default,-avx1024'], 2, 'feature "avx1024": allowed are fpu, vme'],
     [['run', '--kernel', guest, '--cpu', 'default,level=3'], 2, 'there is no key "level"'],
+    [['run', '--kernel', guest, '--cpu', 'zen4,+avx512f'], 2, '+avx512f: this machine does not have it'],
+    [['run', '--kernel', guest, '--cpu', 'zen4,-avx,+avx2'], 2, 'avx2 needs avx, which is taken away'],
     [['run', '--kernel', guest, '--stats=yes'], 2, '--stats is a switch'],
     [['run', '--kernel', guest, 'more.elf'], 2, '"more.elf": files are given by --kernel'],
     [['run', '--kernel', guest, '--append', 'x\u0000'], 1, 'character 2 of the command line'],
     [['run', '--kernel', 'notes.txt', '--kernel', ''], 2, '--kernel : a file name is needed'],
     [['run', '--kernel', 'large.elf', '--memory', '2M'], 1, '2097153 bytes do not fit'],
     [['run', '--kernel', 'nowhere.elf'], 1, 'nowhere.elf'],
-    [['run', '--kernel', 'notes.txt'], 1, 'neither kind of image'],
+    [['run', '--kernel', 'notes.txt'], 1, 'no kind of image that can be started'],
   ])('%j is refused', async (argv, code, message) => {
     const answer = await nest86(argv, { files });
     expect(answer.code).toBe(code);

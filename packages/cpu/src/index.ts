@@ -12,5 +12,6 @@ export { Activity, Segment, type StateField } from './state/layout.ts';
 export { type SegmentCache, setSegmentCache } from './state/segment-cache.ts';
 export { VcpuState } from './state/vcpu-state.ts';
 export { type Capabilities, capabilitiesOf } from './system/capabilities.ts';
-export { resetState } from './system/reset.ts';
+export { initializeState, resetState } from './system/reset.ts';
+export { EventSource } from './virtualization/events.ts';
 export type { CpuidSource, IoPorts, MsrSource, TaskPriority, TimeSource } from './system/unit.ts';

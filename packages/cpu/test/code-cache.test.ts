@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Block } from '../src/engine/code-cache.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { Row, record } from '../src/records/layout.ts';
+import { BareProcessor } from './bare-processor.ts';
 import { plainMode } from './plain-mode.ts';
 
 const noPage = (): number => -1;
@@ -23,4 +24,21 @@ describe('code cache', () => {
     expect(view.getUint16(edge + record.handler, true)).toBe(Row.page);
     expect(code.isHeader(kept.record)).toBe(true);
   });
+});
+
+test('what leads to code that was written to leads to its new translation: nobody comes to the old one again and again', () => {
+  const cpu = new BareProcessor({ accel: 'interp', ramSize: 1 << 20 });
+  // NOP; JMP +0; ADD EAX, 1; DEC ECX; JNZ back.
+  cpu.ram.set([0x90, 0xeb, 0x00, 0x83, 0xc0, 0x01, 0xff, 0xc9, 0x75, 0xf6], 0x1000);
+  cpu.rip = 0x1000;
+  cpu.setRegister(0, 0n);
+  cpu.setRegister(1, 3000n);
+  const { processor, engine } = cpu;
+  processor.run(5 * 1000);
+  engine.physical.writeBytes(0x1005, Uint8Array.of(2));
+  processor.run(5 * 1000);
+  engine.physical.writeBytes(0x1005, Uint8Array.of(3));
+  processor.run(5 * 1000);
+  expect(cpu.register(0)).toBe(6000n);
+  expect(processor.statistics.exits.stale).toBeLessThanOrEqual(4);
 });

@@ -35,6 +35,25 @@ const table: readonly (readonly [leaf: number, subleaf: number, register: number
     Register.ecx,
     'prefetchwt1 avx512vbmi umip pku ospke waitpkg avx512vbmi2 shstk gfni vaes vpclmulqdq avx512vnni avx512bitalg tme avx512-vpopcntdq - la57 - - - - - rdpid kl bus-lock-detect cldemote - movdiri movdir64b enqcmd sgxlc pks',
   ],
+  [
+    7,
+    0,
+    Register.edx,
+    '- sgx-keys avx512-4vnniw avx512-4fmaps fsrm uintr - - avx512-vp2intersect srbds-ctrl md-clear rtm-always-abort - tsx-force-abort serialize hybrid tsxldtrk - pconfig arch-lbr ibt - amx-bf16 avx512-fp16 amx-tile amx-int8 spec-ctrl stibp flush-l1d arch-capabilities core-capability ssbd',
+  ],
+  [
+    7,
+    1,
+    Register.eax,
+    'sha512 sm3 sm4 rao-int avx-vnni avx512-bf16 lass cmpccxadd arch-perfmon-ext - fzrm fsrs fsrc - - - - fred lkgs wrmsrns nmi-source amx-fp16 hreset avx-ifma - - lam msrlist',
+  ],
+  [
+    6,
+    0,
+    Register.eax,
+    'dtherm ida arat - pln ecmd pts hwp hwp-notify hwp-act-window hwp-epp hwp-pkg-req - hdc turbo3 hwp-capabilities hwp-peci flexible-hwp fast-hwp hfi - hwp-idle - ithread-director',
+  ],
+  [6, 0, Register.ecx, 'aperfmperf - - epb'],
   [13, 1, Register.eax, 'xsaveopt xsavec xgetbv1 xsaves xfd'],
   [
     0x80000001,
@@ -48,7 +67,31 @@ const table: readonly (readonly [leaf: number, subleaf: number, register: number
     Register.ecx,
     'lahf-lm cmp-legacy svm extapic cr8legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop skinit wdt - lwp fma4 tce - nodeid-msr - tbm topoext perfctr-core perfctr-nb - dbx perftsc pcx-l2i monitorx addr-mask-ext',
   ],
-  [0x80000008, 0, Register.ebx, 'clzero irperf xsaveerptr invlpgb rdpru - - - mcommit wbnoinvd'],
+  [
+    0x80000007,
+    0,
+    Register.edx,
+    'ts fid vid ttp htc stc 100mhzsteps hwpstate invtsc cpb eff-freq-ro proc-feedback-if proc-power-rpt connected-standby rapl fast-cppc',
+  ],
+  [
+    0x80000008,
+    0,
+    Register.ebx,
+    'clzero irperf xsaveerptr invlpgb rdpru - mba - mcommit wbnoinvd - - ibpb int-wbinvd ibrs amd-stibp ibrs-always-on stibp-always-on ibrs-preferred ibrs-same-mode no-efer-lmsle invlpgb-nested - amd-ppin amd-ssbd virt-ssbd amd-ssb-no cppc amd-psfd btc-no ibpb-ret brs',
+  ],
+  [
+    0x8000000a,
+    0,
+    Register.edx,
+    'npt lbrv svm-lock nrip-save tsc-scale vmcb-clean flushbyasid decodeassists pmc-virt - pause-filter - pfthreshold avic - v-vmsave-vmload vgif gmet x2avic sss-check spec-ctrl-virt ro-gpt - host-mce-override tlbi-ctl vnmi ibs-virt extlvt-avic svme-addr-chk bus-lock-threshold idle-hlt',
+  ],
+  [
+    0x80000021,
+    0,
+    Register.eax,
+    'no-nested-data-bp fs-gs-base-ns lfence-always-serializing smm-pgcfg-lock - - null-sel-clr-base upper-address-ignore auto-ibrs no-smm-ctl-msr amd-fsrs amd-fsrc - prefetch-ctl-msr - - - cpuid-user-dis epsf - prefetchi - - - - - eraps sbpb ibpb-brtype srso-no srso-user-kernel-no',
+  ],
+  [0x80000021, 0, Register.ecx, '- tsa-sq-no tsa-l1-no'],
 ];
 
 /** All features by name. */
@@ -60,3 +103,27 @@ export const featureBits: ReadonlyMap<string, FeatureBit> = new Map(
       .filter(([name]) => name !== '-'),
   ),
 );
+
+/** EAX, EBX, ECX and EDX of a leaf, as processors answer them. */
+export type LeafRow = readonly [
+  leaf: number,
+  subleaf: number,
+  eax: number,
+  ebx: number,
+  ecx: number,
+  edx: number,
+];
+
+/** Bits that tell of the moment and belong to no model (S3-03). */
+const ofTheMoment: readonly string[] = ['osxsave', 'ospke'];
+
+/** Names of the features whose bits are set in leaves of a real processor. */
+export function featuresIn(rows: readonly LeafRow[]): string[] {
+  const found: string[] = [];
+  for (const [name, { leaf, subleaf, register, bit }] of featureBits) {
+    const row = rows.find((row) => row[0] === leaf && row[1] === subleaf);
+    if (row !== undefined && ((row[2 + register] >>> bit) & 1) !== 0 && !ofTheMoment.includes(name))
+      found.push(name);
+  }
+  return found;
+}

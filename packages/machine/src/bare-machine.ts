@@ -1,6 +1,5 @@
 import {
   Activity,
-  type CpuidSource,
   Engine,
   type IoPorts,
   Processor,
@@ -26,6 +25,9 @@ import {
 import { defaultModel } from './default-model.ts';
 import { ImageError } from './load/elf.ts';
 import { type BootImage, bootInformation } from './load/multiboot.ts';
+import type { MachineEnd } from './machine-end.ts';
+import { MachineOptionError } from './option-error.ts';
+import { ProcessorCpuid } from './processors/processor-cpuid.ts';
 
 export interface BareMachineOptions {
   /** Bytes of RAM from address 0: a multiple of 64 KiB, 1 MiB to 3,584 MiB. */
@@ -50,26 +52,8 @@ export interface MachineTaps {
   random(source: () => number): () => number;
 }
 
-/** An option of a machine that is wrong; the message says what is allowed. */
-export class MachineOptionError extends RangeError {
-  override readonly name: string = 'MachineOptionError';
-}
-
-const cr4Osxsave = 0x4_0000;
-const cr4Pke = 0x40_0000;
 /** Beyond it, RAM does not fit the engine's memory beside its tables. */
 const mostMemory = 3584 * 2 ** 20;
-
-/** Why a run ended. */
-export type MachineEnd =
-  /** The guest wrote to the exit port; `exitCode` is 2 × value + 1, as QEMU's isa-debug-exit has it. */
-  | { readonly reason: 'exit'; readonly exitCode: number }
-  /** All instructions of the run have retired, or the guest gave up its turn (MWAIT): it goes on in the next run. */
-  | { readonly reason: 'limit' }
-  /** Halted with nothing that could wake it, or shut down by a triple fault. */
-  | { readonly reason: 'halted' | 'shutdown' }
-  /** Something that the engine cannot do. */
-  | { readonly reason: 'problem'; readonly problem: string };
 
 /** One processor, RAM, a serial port at 3F8h and an exit port at F4h: what a bare-metal program needs. */
 export class BareMachine {
@@ -94,20 +78,7 @@ export class BareMachine {
       throw new MachineOptionError(`seed ${seed}: a whole number other than 0 is allowed`);
     this.memorySize = memory;
     this.signature = cpuid.signature;
-    const leaves: CpuidSource = {
-      read: (leaf, subleaf, out) =>
-        cpuid.read(
-          leaf,
-          subleaf,
-          {
-            osxsave: (this.context.cr4 & cr4Osxsave) !== 0,
-            ospke: (this.context.cr4 & cr4Pke) !== 0,
-            apicId: 0,
-            xcr0: this.processor?.state.low('xcr0') ?? 1,
-          },
-          out,
-        ),
-    };
+    const leaves = new ProcessorCpuid(cpuid, this.context, 0);
     const { observes = false } = options;
     this.engine = new Engine({ ramSize: memory, accel, vendor: cpuid.vendor, cpuid: leaves, observes });
     this.physical = this.engine.physical;
@@ -139,6 +110,7 @@ export class BareMachine {
       cpuid: leaves,
       random: taps?.random(seededRandom(seed)) ?? seededRandom(seed),
     });
+    leaves.state = this.processor.state;
     this.reset();
   }
 

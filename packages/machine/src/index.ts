@@ -1,12 +1,40 @@
 export { EngineOptionError, memoryHash, profileText, regionText, stateHash } from '@nest86/cpu';
-export { CpuidFeatureError, CpuidModel, type CpuidModelInit } from '@nest86/cpuid';
 export {
-  BareMachine,
-  type BareMachineOptions,
-  type MachineEnd,
-  MachineOptionError,
-} from './bare-machine.ts';
+  CpuidFeatureError,
+  CpuidModel,
+  type CpuidModelInit,
+  CpuidOptionError,
+  type CpuModelData,
+  cpuidEntries,
+  cpuModels,
+  type DynamicBits,
+  type ModelRequest,
+  type ResolvedModel,
+  resolveModel,
+} from '@nest86/cpuid';
+export { BareMachine, type BareMachineOptions } from './bare-machine.ts';
+export {
+  bareRequest,
+  boardFeatures,
+  boardRequest,
+  featuresOnRequest,
+  findModel,
+  furtherEngineFeatures,
+  maxModel,
+  modelNames,
+} from './cpu-features.ts';
 export { defaultFeatures, defaultModel } from './default-model.ts';
 export { type ElfSegment, ImageError } from './load/elf.ts';
 export { type BootImage, readBootImage } from './load/multiboot.ts';
 export { LockstepMachine } from './lockstep/lockstep-machine.ts';
+export { Machine, type MachineOptions } from './machine.ts';
+export type { MachineEnd } from './machine-end.ts';
+export {
+  MachineMsrs,
+  type MachineMsrsOptions,
+  type MachineMsrsState,
+  MsrSnapshotError,
+  type UnknownMsr,
+} from './msr/machine-msrs.ts';
+export { Mtrrs, type MtrrsState } from './msr/mtrrs.ts';
+export { MachineOptionError } from './option-error.ts';

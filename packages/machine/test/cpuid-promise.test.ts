@@ -1,8 +1,19 @@
-import { featureBits } from '@nest86/cpuid';
+import { type CpuModelData, featureBits } from '@nest86/cpuid';
 import { cpuidFeatures } from '@nest86/decoder/info';
 import { encodings, reference } from '@nest86/decoder/reference';
 import { expect, test } from 'vitest';
-import { BareMachine, defaultFeatures, defaultModel } from '../src/index.ts';
+import {
+  BareMachine,
+  bareRequest,
+  CpuidModel,
+  defaultFeatures,
+  defaultModel,
+  featuresOnRequest,
+  findModel,
+  furtherEngineFeatures,
+  modelNames,
+  resolveModel,
+} from '../src/index.ts';
 
 // A CPUID bit is a promise (design, 6). Here each bit of the default model is held to it, and each bit beside it to its absence.
 
@@ -66,6 +77,8 @@ interface Evidence {
   readonly msrs?: readonly number[];
   /** A behaviour, and where it is tested. */
   readonly behaviour?: string;
+  /** Only AMD's processors have it. */
+  readonly isAmd?: boolean;
 }
 
 const evidence: Readonly<Record<string, Evidence>> = {
@@ -203,8 +216,40 @@ const evidence: Readonly<Record<string, Evidence>> = {
   'lahf-lm': { services: { 'LAHF, SAHF': '9f 9e' } },
   abm: { instructions: ['LZCNT', 'POPCNT'] },
   '3dnowprefetch': { instructions: ['PREFETCHW'] },
+  sse4a: { instructions: ['SSE4A'] },
+  mmxext: { behaviour: 'its instructions are those that SSE has for MMX registers' },
+  cr8legacy: { services: { 'LOCK MOV EAX, CR0': 'f0 0f 20 c0' }, isAmd: true },
+  movdiri: { instructions: ['MOVDIRI'] },
+  serialize: { instructions: ['SERIALIZE'], services: { SERIALIZE: '0f 01 e8' } },
+  fsrm: { behaviour: 'REP MOVSB of a few bytes is as quick as a longer one' },
+  cldemote: { instructions: ['CLDEMOTE'] },
+  wbnoinvd: { instructions: ['WBNOINVD'], services: { WBNOINVD: 'f3 0f 09' } },
+  'zero-fcs-fds': { behaviour: 'packages/cpu/test/registers-state-images.test.ts' },
+  'null-sel-clr-base': { behaviour: 'packages/cpu/test/system-segments.test.ts' },
+  'lfence-always-serializing': { behaviour: 'instructions are executed one after the other' },
+  monitor: {
+    instructions: ['MONITOR'],
+    services: {
+      MONITOR: 'b9 a0 01 00 00 b8 01 00 04 00 31 d2 0f 30 31 c9 b8 00 90 00 00 0f 01 c8',
+      MWAIT: '',
+    },
+  },
+  monitorx: {
+    instructions: ['MONITORX'],
+    services: { MONITORX: '31 c9 31 d2 0f 01 fa', MWAITX: '' },
+    isAmd: true,
+  },
 };
 
+const everything = [...defaultFeatures, ...furtherEngineFeatures, ...featuresOnRequest];
+
+function machineOf(vendor: 'intel' | 'amd'): BareMachine {
+  const cpuid = new CpuidModel({ features: everything, vendor, highestExtended: 0x80000021 });
+  return new BareMachine({ memory: 2 << 20, output: { write: () => {} }, cpuid });
+}
+
+const intelMachine = machineOf('intel');
+const amdMachine = machineOf('amd');
 const machine = new BareMachine({ memory: 2 << 20, output: { write: () => {} } });
 
 const promised = new Set(Object.values(evidence).flatMap(({ instructions = [] }) => instructions));
@@ -222,7 +267,7 @@ function mnemonicsOf(feature: string): Set<string> {
   return found;
 }
 
-test.each(defaultFeatures)('%s is kept', (feature) => {
+test.each(everything)('%s is kept', (feature) => {
   const {
     instructions = [],
     services = {},
@@ -231,7 +276,9 @@ test.each(defaultFeatures)('%s is kept', (feature) => {
     xcr0 = 0,
     msrs = [],
     behaviour,
+    isAmd = false,
   } = evidence[feature];
+  const machine = isAmd ? amdMachine : intelMachine;
   const { capabilities } = machine.processor;
   for (const name of instructions) {
     const mnemonics = mnemonicsOf(name);
@@ -259,6 +306,7 @@ test('CPUID shows the default features and no others', () => {
   const out = new Int32Array(4);
   const shown: string[] = [];
   for (const [name, { leaf, subleaf, register, bit }] of featureBits) {
+    if (leaf > model.highestExtended) continue;
     model.read(leaf, subleaf, dynamic, out);
     if ((out[register] >>> bit) & 1) shown.push(name);
   }
@@ -288,4 +336,22 @@ test('features that do not exist are refused, also when they are taken away', ()
   expect(() => defaultModel([['sse9', true]])).toThrow('feature "sse9": allowed are');
   expect(() => defaultModel([['sse9', false]])).toThrow('feature "sse9": allowed are');
   expect(defaultModel([['vmx', false]]).has('vmx')).toBe(false);
+});
+
+test('named models show, on a bare machine, what the engine can and no more', () => {
+  const kept = new Set([...defaultFeatures, ...furtherEngineFeatures]);
+  const dynamic = { osxsave: false, ospke: false, apicId: 0, xcr0: 3 };
+  const out = new Int32Array(4);
+  for (const name of modelNames) {
+    const { model, leftOut } = resolveModel(findModel(name) as CpuModelData, bareRequest);
+    const shown: string[] = [];
+    for (const [feature, { leaf, subleaf, register, bit }] of featureBits) {
+      if (leaf > (leaf < 0x80000000 ? model.highestBasic : model.highestExtended)) continue;
+      model.read(leaf, subleaf, dynamic, out);
+      if ((out[register] >>> bit) & 1) shown.push(feature);
+    }
+    for (const feature of shown) expect(kept.has(feature), `${feature} of ${name}`).toBe(true);
+    expect(shown.sort()).toEqual([...model.features].sort());
+    expect(leftOut).toContain('apic');
+  }
 });

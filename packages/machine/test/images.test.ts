@@ -56,7 +56,7 @@ describe('damaged images are refused', () => {
     ['a name of 2 GiB', [0, 0, 0, 0x80, 4, 0, 0, 0, 18, 0, 0, 0]],
     ['a description longer than the notes', [4, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 18, 0, 0, 0]],
   ])('note with %s', (_name, bytes) => {
-    expect(() => readBootImage(elf({ type: 4 }, bytes))).toThrow('neither kind of image');
+    expect(() => readBootImage(elf({ type: 4 }, bytes))).toThrow('no PVH note: no kind of image');
   });
 
   test('a PVH note without an address', () => {

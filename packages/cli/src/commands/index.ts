@@ -20,4 +20,9 @@ export const commands: readonly CommandEntry[] = [
     summary: 'run a guest: a multiboot or PVH image with a serial console',
     load: async () => (await import('./run.ts')).runCommand,
   },
+  {
+    name: 'cpuid',
+    summary: 'show what CPUID tells a guest: models of processors, in words or numbers',
+    load: async () => (await import('./cpuid.ts')).cpuidCommand,
+  },
 ];

@@ -1,10 +1,7 @@
 import {
   BareMachine,
   type BareMachineOptions,
-  CpuidFeatureError,
-  type CpuidModel,
-  defaultFeatures,
-  defaultModel,
+  bareRequest,
   EngineOptionError,
   ImageError,
   LockstepMachine,
@@ -14,9 +11,16 @@ import {
   regionText,
 } from '@nest86/machine';
 import { type Command, defineCommand } from '../command.ts';
+import {
+  type CpuChoice,
+  clearedText,
+  cpuChoice,
+  defaultCpu,
+  modelList,
+  resolveCpu,
+} from '../cpu/cpu-option.ts';
 import { Complaint, ExitCode, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
-import { keyValues } from '../options/key-values.ts';
 import { flag, optional, type Values, withDefault } from '../options/schema.ts';
 import {
   address,
@@ -37,19 +41,6 @@ const ending = 'Ending';
 
 /** Most RAM that fits the engine's memory beside its own tables. */
 const memoryLimit = 3584 * 2 ** 20;
-
-const modelAndFeatures = keyValues({ head: 'MODEL', keys: {}, features: true });
-
-/** `default,+feature,-feature` */
-const cpuModel: ValueParser<CpuidModel> = (text) => {
-  const { head, features } = modelAndFeatures(text);
-  if (head !== 'default') throw new ValueError(`there is no model "${head}"; default is allowed`);
-  try {
-    return defaultModel(features);
-  } catch (error) {
-    throw error instanceof CpuidFeatureError ? new ValueError(error.message) : error;
-  }
-};
 
 /** An address, or the region that ran most. */
 const regionChoice: ValueParser<bigint | 'hot'> = (text) => {
@@ -74,9 +65,9 @@ const options = {
     group: guest,
     help: 'RAM, such as 64M or 1G. Default: 256M.',
   }),
-  cpu: optional(cpuModel, 'MODEL', {
+  cpu: withDefault<CpuChoice | 'help'>(defaultCpu, cpuChoice, 'MODEL', {
     group: guest,
-    help: 'Processor, with features added or taken away: default,+movdiri,-avx2. Default: default.',
+    help: `Processor, with features added or taken away: zen4,+movdiri,-avx2. "help" lists the models, \`nest86 cpuid\` shows them. Default: ${defaultCpu.data.name}.`,
   }),
   seed: withDefault(1, integer(1, 0xffff_ffff), 'N', { group: guest, help: 'Seed of RDRAND. Default: 1.' }),
   accel: withDefault<'jit' | 'interp' | 'lockstep'>(
@@ -119,10 +110,7 @@ The serial port at 3F8h is this terminal. A write of N to port F4h ends the run 
 Examples:
   nest86 run --kernel bench.elf --append only=sieve     one kernel of the benchmark guest
   nest86 run --kernel test.elf --expect PASS            for scripts
-  nest86 run --kernel test.elf --cpu default,-avx       on a processor without AVX
-
-Features of the default processor:
-${wrapped(defaultFeatures, 100)}
+  nest86 run --kernel test.elf --cpu x86-64-v3,-avx     on a processor without AVX
 
 Exit codes: the guest's, by port F4h; 0 if it halted or what --expect names appeared; 1 at the timeout; 2 for wrong
 options; 3 if it shut down (triple fault) or needs something that is not there: then the processor's state is printed.`;
@@ -143,20 +131,26 @@ const slice = 20_000_000;
 
 async function run(values: Values<typeof options>, positionals: readonly string[], io: Io): Promise<number> {
   const { kernel, append, memory, expect, timeout } = values;
+  if (values.cpu === 'help') {
+    await io.stdout.write(modelList());
+    return ExitCode.ok;
+  }
   if (positionals.length > 0) throw new UsageError(`"${positionals[0]}": files are given by --kernel`);
   if (kernel === undefined) throw new UsageError('--kernel FILE is missing');
   if (memory % 65536 !== 0 || memory < 2 << 20 || memory > memoryLimit)
     throw new UsageError(`--memory ${memory}: multiples of 64K from 2M to 3584M are allowed`);
   const file = await readImage(kernel, memory, io);
   const output = new Console(io.stdout, expect);
-  const { accel, tlb, seed, cpu } = values;
+  const { accel, tlb, seed } = values;
+  const cpu = resolveCpu(values.cpu, bareRequest);
+  await io.stderr.write(clearedText(cpu));
   const machine = newMachine(accel, {
     memory,
     output,
     tlb,
     seed,
     observes: values.profile || values['dump-region'] !== undefined,
-    ...(cpu === undefined ? {} : { cpuid: cpu }),
+    cpuid: cpu.model,
   });
   const region = values['dump-region'];
   const shown = machine instanceof LockstepMachine ? machine.candidate : machine;
@@ -211,15 +205,4 @@ async function readImage(path: string, memory: number, io: Io): Promise<Uint8Arr
   } finally {
     source.close();
   }
-}
-
-/** Words in lines of up to so many letters. */
-function wrapped(words: readonly string[], width: number): string {
-  const lines = [''];
-  for (const word of words) {
-    const line = lines[lines.length - 1];
-    if (line.length + word.length + 1 > width) lines.push(`  ${word}`);
-    else lines[lines.length - 1] = line === '' ? `  ${word}` : `${line} ${word}`;
-  }
-  return lines.join('\n');
 }

@@ -169,6 +169,7 @@ export class CodeCache {
     let rec = header + recordSize;
     let count = 0;
     let isOpen = true;
+    let goesOn = true;
     while (isOpen && count < Math.min(most, maximumBlock) && at < limit) {
       // Only near the end need the decoder be kept from looking beyond it.
       let written =
@@ -191,12 +192,13 @@ export class CodeCache {
       const position = view.getUint16(rec + record.position, true);
       at += position >>> 12;
       isOpen = written === Written.open;
+      goesOn = written !== Written.closed;
       count++;
       rec += recordSize;
       if (secondPage >= 0) break;
     }
     const last = rec - recordSize;
-    if (isOpen) {
+    if (goesOn) {
       // Goes on elsewhere: as if the last instruction branched to what follows it.
       view.setUint16(rec + record.handler, Row.end, true);
       view.setUint16(rec + record.position, view.getUint16(last + record.position, true), true);
@@ -333,6 +335,17 @@ export class CodeCache {
     const end = block.record + (block.count + 1) * recordSize;
     for (let rec = block.record; rec < end; rec += recordSize)
       this.view.setUint16(rec + record.handler, Row.stale, true);
+  }
+
+  /** Whoever comes to a stale block goes on to the one that took its place. @param from first record of the one @param to of the other */
+  forward(from: number, to: number): void {
+    const [old, block] = [this.blockOf(from), this.blockOf(to)];
+    if (old === undefined || block?.record !== to || old.isValid || old.record !== from) return;
+    if (old.page !== block.page || old.start !== block.start || old.mode !== block.mode) return;
+    // Edges to a block that reaches into another page have checked that page.
+    if (old.secondPage !== block.secondPage) return;
+    this.view.setUint16(from + record.handler, Row.end, true);
+    this.view.setInt32(from + record.immediate, to, true);
   }
 
   private invalidate(block: Block): void {

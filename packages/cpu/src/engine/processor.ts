@@ -48,6 +48,8 @@ const flagResume = 0x10000;
 const flagAlignment = 0x40000;
 /** Interrupt shadow of MOV and POP to SS. */
 const shadowOfStack = 2;
+/** CR4.TSD. */
+const cr4Tsd = 4;
 /** Instructions. */
 const longestStay = 0x100_0000;
 
@@ -67,6 +69,8 @@ const exitAddressCell: number = stateOffset.exitAddress >> 2;
 const faultVectorCell: number = stateOffset.faultVector >> 2;
 const faultErrorCell: number = stateOffset.faultError >> 2;
 const faultAddressCell: number = stateOffset.faultAddress >> 2;
+const tscIsStagedCell: number = stateOffset.tscIsStaged >> 2;
+const tscAtEndCell: number = stateOffset.tscAtEnd >> 2;
 const eventWaitsCell: number = stateOffset.eventWaits >> 2;
 
 /** One virtual processor: the run loop between generated code and TypeScript. */
@@ -113,6 +117,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
 
   /** Of the present instruction, where somebody asks. */
   private readonly bytes = new Uint8Array(15);
+  private readonly tsc = new Int32Array(2);
   private readonly services = new DecodedServices();
   /** @internal */
   readonly finder: CodeFinder;
@@ -123,6 +128,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   private readonly arbiter: EventArbiter;
   /** The run ends before the next instruction. */
   private isStopping = false;
+  /** First record of the stale block that was come to last, or 0. */
+  private staleHeader = 0;
   private contextIsStale = true;
   private modeIsStale = true;
 
@@ -414,6 +421,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   /** @param start record to begin with @param page host address of its page */
   private enter(start: number, page: number, left: number): void {
     const { state, engine, finder } = this;
+    if (this.staleHeader !== 0) engine.code.forward(this.staleHeader, start);
+    this.staleHeader = 0;
     const stayEnd = this.retired + left;
     const { words } = state;
     const pageLow = finder.linear(this.ripLow) & ~0xfff;
@@ -424,6 +433,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     words[instructionBaseCell + 1] = pageHigh;
     words[codeHostCell] = page;
     words[eventWaitsCell] = this.events.pending !== 0 || this.interrupts.isPending ? -1 : 0;
+    if (words[tscIsStagedCell] !== 0) this.noteTime(left);
     engine.handlers.run(state.address, start, left);
     // SYSCALL and SYSRET that were executed there changed the bank, and nothing else that is kept here.
     this.banks.current = words[bankCell];
@@ -454,7 +464,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
         break;
       case ExitReason.stale:
         // Of a block that was not begun nothing has been counted.
-        if (!engine.code.isHeader(rec)) this.retired -= engine.code.remaining(rec);
+        if (engine.code.isHeader(rec)) this.staleHeader = rec;
+        else this.retired -= engine.code.remaining(rec);
         this.setRip(rec);
         finder.isIndirect = true;
         break;
@@ -466,6 +477,16 @@ export class Processor implements SystemUnit, VirtualizationUnit {
         this.setRip(rec);
         this.compile(rec);
     }
+  }
+
+  /** What the time stamp counter will be when so many more instructions have retired: generated code counts back from it. */
+  private noteTime(left: number): void {
+    const { tsc } = this;
+    this.time.tsc(tsc);
+    const low = (tsc[0] >>> 0) + left;
+    const { words } = this.state;
+    words[tscAtEndCell] = low;
+    words[tscAtEndCell + 1] = tsc[1] + (low >= 2 ** 32 ? 1 : 0);
   }
 
   // Exits.
@@ -622,6 +643,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       context.pkrs,
     );
     words[bankCell] = bank;
+    const isPlain = (context.cr4 & cr4Tsd) === 0 && this.interception?.controls.isGuest !== true;
+    words[tscIsStagedCell] = isPlain && this.time.countsInstructions === true ? 1 : 0;
     noteSiblings(state, context, this.banks, this.memory.quick, cpl, mode);
     this.contextIsStale = false;
     this.modeIsStale = false;

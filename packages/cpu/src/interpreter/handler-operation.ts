@@ -286,6 +286,10 @@ export class HandlerOperation extends StagedOperation {
     return this.linearOfNext();
   }
 
+  override instructionsLeft(): Value {
+    return this.x.read(this.cells.budget);
+  }
+
   override leaveToService(condition?: Value): void {
     if (condition !== undefined) {
       this.x.if(condition, () => this.exit(ExitReason.service), undefined, false);

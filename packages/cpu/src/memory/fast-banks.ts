@@ -185,8 +185,9 @@ export class FastBanks implements TlbListener {
     }
   }
 
-  onFlush(context: number): void {
-    for (let bank = 0; bank < this.count; bank++) if (this.contexts[bank] === context) this.clearBank(bank);
+  onFlush(context: number, global: boolean): void {
+    for (let bank = 0; bank < this.count; bank++)
+      if (global || this.contexts[bank] === context) this.clearBank(bank);
   }
 
   /** Empties all banks, jump caches included: after records have gone. */

@@ -22,6 +22,7 @@ import { ControlFlow, controlFlow, cpuidFeatures, exceptionClass } from '@nest86
 import { mnemonic, mnemonicName } from '@nest86/decoder/mnemonic';
 import type { HandlerShape, MemoryShape, OperandShape, RegisterField } from '../interpreter/shape.ts';
 import { alignedMnemonics, constantImmediates, unalignedMnemonics } from '../semantics/definitions.ts';
+import { blockEnds } from '../semantics/system/time.ts';
 import { unalignedOnAmd } from '../semantics/vector/index.ts';
 import { stateOffset } from '../state/layout.ts';
 import { operandSegment } from '../system/operands.ts';
@@ -48,6 +49,8 @@ export class Recipe {
   private isX87 = false;
   /** Ends its block. */
   isClosed = false;
+  /** It ends the block though it is no branch. */
+  isLast = false;
   private isRelative = false;
   /** What the shape depends on besides the encoding is in the instruction's key; not so registers of other classes. */
   shape!: HandlerShape;
@@ -172,6 +175,7 @@ export class Recipe {
     };
     this.isX87 = isX87[instruction.encoding];
     this.isClosed = controlFlow(instruction.encoding) !== ControlFlow.next;
+    this.isLast = blockEnds.has(name);
     this.isRelative = this.isClosed && operands[0]?.kind === 'relative';
     return true;
   }

@@ -11,6 +11,8 @@ export const Written = {
   open: 0,
   /** It ends the block itself. */
   closed: 1,
+  /** The block ends behind it, and what follows it comes next. */
+  last: 3,
   /** The bytes at hand end before the instruction does. */
   truncated: 2,
 } as const;
@@ -55,7 +57,8 @@ export class Translator {
     }
     view.setUint16(rec + record.handler, recipe.row, true);
     recipe.fill(view, rec, instruction, offset);
-    return recipe.isClosed ? Written.closed : Written.open;
+    if (recipe.isClosed) return Written.closed;
+    return recipe.isLast ? Written.last : Written.open;
   }
 
   private newRecipe(mode: CodeMode): Recipe | undefined {

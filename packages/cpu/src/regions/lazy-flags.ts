@@ -151,7 +151,8 @@ export class LazyFlags {
   carry(): Value {
     const { x, known, layer } = this;
     if (layer !== undefined || !isPending(known)) return condition(x, this.canonical(), 2);
-    const [a, b] = this.operands.map((one) => x.read(one));
+    const a = x.read(this.operands[0]);
+    const b = x.read(this.operands[1]);
     if (known.operation === 'subtract') return x.ltU(a, b);
     if (known.operation === 'add') return x.ltU(this.truncated(known.bits, x.add(a, b)), a);
     if (known.operation === 'logic') return x.i32(0);
@@ -172,8 +173,9 @@ export class LazyFlags {
   private direct(pending: Pending, pair: number): Value | undefined {
     const { x } = this;
     const { operation, bits } = pending;
-    const [a, b] = this.operands.map((one) => x.read(one));
     if (pair === 1) return this.carry();
+    const a = x.read(this.operands[0]);
+    const b = x.read(this.operands[1]);
     if (operation === 'subtract') {
       if (pair === 2) return x.eq(a, b);
       if (pair === 3) return x.leU(a, b);
@@ -221,7 +223,7 @@ export class LazyFlags {
   private keep(variables: readonly Variable[], operands: readonly Value[]): ValueType[] {
     const types = operands.map((operand) => this.x.typeOf(operand));
     const wide = operands.map((operand) => this.wide(operand));
-    for (const [i, value] of wide.entries()) this.x.write(variables[i], value);
+    for (let i = 0; i < wide.length; i++) this.x.write(variables[i], wide[i]);
     return types;
   }
 

@@ -1,5 +1,6 @@
 import { type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
 import { stateOffset } from '../state/layout.ts';
+import { registerField } from './region-operation.ts';
 import type { BlockSteps } from './region-steps.ts';
 
 /** The guest's registers in a region: those it uses are locals, those it writes go back to the state when it is left. */
@@ -74,41 +75,39 @@ export class RegionRegisters {
 
 /** General registers that blocks use. */
 export function usedRegisters(blocks: readonly BlockSteps[]): boolean[] {
-  const used = new Array<boolean>(16).fill(false);
+  let used = 0;
   for (const { steps } of blocks) {
     for (const { shape, fields, implicit } of steps) {
       if (shape === undefined) continue;
-      for (let number = 0; number < 16; number++) if ((implicit >> number) & 1) used[number] = true;
+      used |= implicit;
       for (const operand of shape.operands)
-        if (operand.kind === 'register') used[fields[operand.field] >> 3] = true;
+        if (operand.kind === 'register') used |= 1 << (registerField(fields, operand.field) >> 3);
       const { memory } = shape;
       if (memory === undefined || memory.isAbsolute) continue;
-      if (fields.base < 128) used[fields.base >> 3] = true;
-      if (memory.scale >= 0 && !memory.isVectorIndex) used[fields.index >> 3] = true;
+      if (fields.base < 128) used |= 1 << (fields.base >> 3);
+      if (memory.scale >= 0 && !memory.isVectorIndex) used |= 1 << (fields.index >> 3);
     }
   }
-  return used;
+  return Array.from({ length: 16 }, (_, number) => ((used >> number) & 1) !== 0);
 }
 
 /** Lanes of vector registers that blocks use, by 2 × register + lane. */
 export function usedVectors(blocks: readonly BlockSteps[]): boolean[] {
-  const used = new Array<boolean>(32).fill(false);
-  const use = (number: number, hasUpper: boolean): void => {
-    used[2 * number] = true;
-    if (hasUpper) used[2 * number + 1] = true;
-  };
+  let lower = 0;
+  let upper = 0;
   for (const { steps } of blocks) {
     for (const { shape, fields, implicit } of steps) {
       if (shape === undefined) continue;
-      for (let number = 0; number < 16; number++) if ((implicit >>> (16 + number)) & 1) use(number, true);
-      // VEX instructions clear what lies above their results.
-      const hasUpper = shape.encoding !== 0;
+      let used = 0;
       for (const operand of shape.operands)
-        if (operand.kind === 'vector') use(fields[operand.field], hasUpper);
-      if (shape.memory?.isVectorIndex) use(fields.index, true);
+        if (operand.kind === 'vector') used |= 1 << registerField(fields, operand.field);
+      const whole = (implicit >>> 16) | (shape.memory?.isVectorIndex ? 1 << fields.index : 0);
+      lower |= used | whole;
+      // VEX instructions clear what lies above their results.
+      upper |= (shape.encoding !== 0 ? used : 0) | whole;
     }
   }
-  return used;
+  return Array.from({ length: 32 }, (_, row) => (((row & 1 ? upper : lower) >> (row >> 1)) & 1) !== 0);
 }
 
 function vectorOffset(row: number): number {

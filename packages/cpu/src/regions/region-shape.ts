@@ -75,36 +75,39 @@ function componentsOf(
   edges: readonly (readonly number[])[],
   head: number,
 ): RegionPart[] {
-  const inside = new Set(blocks);
-  const index = new Map<number, number>();
-  const low = new Map<number, number>();
+  // By block: 0 outside, else 1 and more.
+  const index = new Int32Array(edges.length);
+  const low = new Int32Array(edges.length);
+  const waiting = -1;
+  for (const block of blocks) index[block] = waiting;
+  let found = 0;
   const stack: number[] = [];
-  const onStack = new Set<number>();
+  const isOnStack = new Uint8Array(edges.length);
   const parts: RegionPart[] = [];
   const visit = (block: number): void => {
-    const own = index.size;
-    index.set(block, own);
-    low.set(block, own);
+    const own = ++found;
+    index[block] = own;
+    low[block] = own;
     stack.push(block);
-    onStack.add(block);
+    isOnStack[block] = 1;
     for (const target of edges[block]) {
-      if (target === head || !inside.has(target)) continue;
-      if (!index.has(target)) visit(target);
-      if (onStack.has(target)) low.set(block, Math.min(low.get(block)!, low.get(target)!));
+      if (target === head || index[target] === 0) continue;
+      if (index[target] === waiting) visit(target);
+      if (isOnStack[target] !== 0) low[block] = Math.min(low[block], low[target]);
     }
-    if (low.get(block) !== own) return;
+    if (low[block] !== own) return;
     const members: number[] = [];
     for (let member = -1; member !== block; ) {
       member = stack.pop()!;
-      onStack.delete(member);
+      isOnStack[member] = 0;
       members.push(member);
     }
     // The block that was found first leads the loop: it is the one that is entered from outside.
     const isLoop = members.length > 1 || (block !== head && edges[block].includes(block));
     parts.push(isLoop ? loopOf(block, members, edges) : block);
   };
-  if (inside.has(head)) visit(head);
-  for (const block of blocks) if (!index.has(block)) visit(block);
+  if (index[head] === waiting) visit(head);
+  for (const block of blocks) if (index[block] === waiting) visit(block);
   return parts.reverse();
 }
 

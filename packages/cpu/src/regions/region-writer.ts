@@ -304,6 +304,7 @@ export class RegionWriter {
       {
         state: this.state,
         bank: this.bank,
+        budget: this.budget,
         instructionBase: this.instructionBase,
         registers: this.registers,
         lowByte: this.lowByte,

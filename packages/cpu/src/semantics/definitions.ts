@@ -13,6 +13,7 @@ import type { Definition, Family } from './operation.ts';
 import { shifts } from './shifts.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
+import { time } from './system/time.ts';
 import { transitions } from './system/transitions.ts';
 import { unaligned, vectorFamilies } from './vector/index.ts';
 import { x87Families } from './x87/index.ts';
@@ -31,6 +32,7 @@ const families: readonly Family[] = [
   flagControl,
   decimal,
   hints,
+  time,
   transitions,
   ...vectorFamilies,
   ...floatingFamilies,

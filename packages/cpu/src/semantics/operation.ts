@@ -198,6 +198,8 @@ export abstract class Operation {
   abstract nextAddress(): Value;
   /** Whether an address (i64) is canonical, i32; in 64-bit code. */
   abstract isCanonical(address: Value): Value;
+  /** Instructions that may still retire before the run ends, i32; only of an instruction that ends its block. */
+  abstract instructionsLeft(): Value;
   /** TypeScript executes the instruction by its service: always, or if `condition` (i32) is not 0. Nothing has changed before. */
   abstract leaveToService(condition?: Value): void;
   /**

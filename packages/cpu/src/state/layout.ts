@@ -49,6 +49,9 @@ const fields = [
   ['codeHost', 4, 1],
   /** Instructions that may still retire before the run ends. */
   ['budget', 4, 1],
+  /** Not 0: RDTSC is `tscAtEnd` less `budget`. Else TypeScript executes it. */
+  ['tscIsStaged', 4, 1],
+  ['tscAtEnd', 8, 1],
   /** Why generated code returned: a row of `ExitReason`, and the record of the instruction. */
   ['exitReason', 4, 1],
   ['exitRecord', 4, 1],
@@ -136,8 +139,10 @@ for (const [name, size, count] of fields) {
   end += size * count;
 }
 
-/** Byte offset of each field in the block. */
-export const stateOffset: Readonly<Record<StateField, number>> = offsets as Record<StateField, number>;
+/** Byte offset of each field in the block. A copy: V8 keeps what was filled by names as a hash table, but not what is spread from it (measured). */
+export const stateOffset: Readonly<Record<StateField, number>> = {
+  ...(offsets as Record<StateField, number>),
+};
 
 /** Bytes of a block; blocks start at multiples of it. */
 export const stateSize: number = Math.ceil(end / 4096) * 4096;

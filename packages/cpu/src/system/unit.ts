@@ -52,6 +52,8 @@ export interface MsrSource {
 
 /** Time stamp counter, a function of retired instructions or of the host's clock; halves in `out`. */
 export interface TimeSource {
+  /** It ticks once for each instruction that the processor retires while it runs. Default: no. */
+  readonly countsInstructions?: boolean;
   tsc(out: Int32Array): void;
   writeTsc(low: number, high: number): void;
 }

@@ -238,6 +238,7 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
     {
       state,
       bank,
+      budget: x.variable(i32),
       instructionBase,
       registers,
       lowByte,

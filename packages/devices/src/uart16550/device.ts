@@ -1,4 +1,6 @@
 import type { InterruptLine } from '../interrupt-line.ts';
+import type { BytePorts } from '../port-map.ts';
+import { requireVersion } from '../snapshot-version.ts';
 import {
   FifoControl,
   Identification,
@@ -28,7 +30,7 @@ const triggers = [1, 4, 8, 14] as const;
  * A PC16550D serial port. Bytes are sent in the moment they are written, so the transmitter is always empty; received bytes wait in the
  * FIFO until they are read.
  */
-export class Uart16550 {
+export class Uart16550 implements BytePorts {
   private divisor = 1;
   private interruptEnable = 0;
   private fifoEnabled = false;
@@ -124,6 +126,20 @@ export class Uart16550 {
     this.updateInterrupt();
   }
 
+  /** Master reset (data sheet, table I): the divisor and the scratch register stay. */
+  reset(): void {
+    this.interruptEnable = 0;
+    this.fifoEnabled = false;
+    this.receiverTrigger = 1;
+    this.lineControl = 0;
+    this.modemControl = 0;
+    this.modemDeltas = 0;
+    this.overrun = false;
+    this.received = [];
+    this.transmitterPending = false;
+    this.updateInterrupt();
+  }
+
   save(): Uart16550State {
     const { divisor, interruptEnable, fifoEnabled, receiverTrigger, lineControl, modemControl } = this;
     const { modemDeltas, overrun, scratch, transmitterPending } = this;
@@ -143,7 +159,9 @@ export class Uart16550 {
     };
   }
 
+  /** @throws SnapshotVersionError */
   restore(state: Uart16550State): void {
+    requireVersion('16550', state, 1);
     this.divisor = state.divisor;
     this.interruptEnable = state.interruptEnable;
     this.fifoEnabled = state.fifoEnabled;
@@ -159,6 +177,9 @@ export class Uart16550 {
   }
 
   private transmit(byte: number): void {
+    // The interrupt goes with the write and comes back when the byte is away: an edge, though the line was high before.
+    this.transmitterPending = false;
+    this.updateInterrupt();
     if ((this.modemControl & ModemControl.loop) !== 0) this.take(byte);
     else this.ports.output.write(byte);
     this.transmitterPending = true;

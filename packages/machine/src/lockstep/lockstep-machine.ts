@@ -1,11 +1,8 @@
 import { divergenceText, EngineOptionError, Lockstep } from '@nest86/cpu';
-import {
-  type BareMachine,
-  type BareMachineOptions,
-  type MachineEnd,
-  MachineOptionError,
-} from '../bare-machine.ts';
+import type { BareMachine, BareMachineOptions } from '../bare-machine.ts';
 import type { BootImage } from '../load/multiboot.ts';
+import type { MachineEnd } from '../machine-end.ts';
+import { MachineOptionError } from '../option-error.ts';
 import { InputLog } from './input-log.ts';
 import { MachineSide } from './machine-side.ts';
 

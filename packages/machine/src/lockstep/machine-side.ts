@@ -1,6 +1,7 @@
 import type { LockstepSide, Processor } from '@nest86/cpu';
 import type { TlbSnapshot } from '@nest86/mmu';
-import { BareMachine, type BareMachineOptions, type MachineEnd } from '../bare-machine.ts';
+import { BareMachine, type BareMachineOptions } from '../bare-machine.ts';
+import type { MachineEnd } from '../machine-end.ts';
 import { type InputLog, InputTap } from './input-log.ts';
 
 /** Registers of the paging context that the state block does not hold. */

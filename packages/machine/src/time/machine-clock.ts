@@ -2,6 +2,8 @@
 export interface TimeBase {
   /** Nanoseconds; never goes back. */
   readonly now: number;
+  /** It passes by itself; else by instructions. */
+  readonly isReal: boolean;
 }
 
 /** Counts instructions: while one runs, its retired count tells how far it is. */
@@ -129,6 +131,10 @@ export class MachineClock {
 
   get now(): number {
     return this.time.now;
+  }
+
+  get isReal(): boolean {
+    return this.time.isReal;
   }
 
   /** Of two that are due at the same time, the one that was made first fires first. */

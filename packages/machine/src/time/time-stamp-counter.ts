@@ -8,7 +8,16 @@ export class TimeStampCounter {
   private offsetLow = 0;
   private offsetHigh = 0;
 
-  constructor(private readonly clock: { readonly now: number }) {}
+  /** Whether it ticks once for each instruction that retires. */
+  readonly countsInstructions: boolean;
+
+  /** @param changed told when the counter was moved */
+  constructor(
+    private readonly clock: { readonly now: number; readonly isReal: boolean },
+    private readonly changed: () => void = () => {},
+  ) {
+    this.countsInstructions = !clock.isReal;
+  }
 
   tsc(out: Int32Array): void {
     const now = Math.floor(this.clock.now);
@@ -41,5 +50,6 @@ export class TimeStampCounter {
     this.offset = BigInt.asUintN(64, offset);
     this.offsetLow = Number(BigInt.asIntN(32, offset));
     this.offsetHigh = Number(BigInt.asIntN(32, offset >> 32n));
+    this.changed();
   }
 }

@@ -18,8 +18,8 @@ export type ImplicitFlush = 'smm' | 'mtrr' | 'a20';
 export interface TlbListener {
   /** An entry is gone. For a global one, `context` is that of its globals, and each context of the same space may have used it. */
   onDrop(context: number, low: number, high: number, shift: number, global: boolean): void;
-  /** All entries of a context are gone. */
-  onFlush(context: number): void;
+  /** All entries of a context are gone. `global`: it is that of the globals of a space, as for `onDrop`. */
+  onFlush(context: number, global: boolean): void;
 }
 
 /** A guest's flush hypercall after its decoding (S1-53, S1-56, S1-57). */

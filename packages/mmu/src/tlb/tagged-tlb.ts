@@ -243,7 +243,7 @@ export abstract class TaggedTlb implements TlbBackend {
     if ((this.presence[context] & inPages) === 0) return;
     let some = false;
     for (const store of this.pages) some = store.removeAll(context) || some;
-    if (some) this.listener?.onFlush(context);
+    if (some) this.listener?.onFlush(context, this.contexts.pcid[context] === globalPcid);
   }
 
   private flushStructures(context: number): void {

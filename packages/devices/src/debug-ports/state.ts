@@ -1,0 +1,5 @@
+/** Snapshot of port 80h. */
+export interface PostCodeState {
+  readonly version: 1;
+  readonly value: number;
+}

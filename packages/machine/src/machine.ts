@@ -1,0 +1,247 @@
+import { InterruptFabric } from '@nest86/apic';
+import { Engine, Segment, seededRandom, setSegmentCache } from '@nest86/cpu';
+import type { CpuidModel } from '@nest86/cpuid';
+import type { ByteSink, VirtioDevice } from '@nest86/devices';
+import { createTlb, PagingModel, type PhysicalMemory, type TlbBackend, type TlbName } from '@nest86/mmu';
+import { boardModel } from './cpu-features.ts';
+import { acpiTables } from './firmware/acpi.ts';
+import { biosDataArea } from './firmware/bios-data.ts';
+import { memoryMap } from './firmware/memory-map.ts';
+import type { BootImage } from './load/boot-image.ts';
+import { type BootPlan, type BootRequest, planBoot } from './load/boot-plan.ts';
+import type { MachineEnd } from './machine-end.ts';
+import { MachineOptionError } from './option-error.ts';
+import { Pc } from './platform/pc.ts';
+import { LocalApicPages } from './processors/local-apic-pages.ts';
+import { Scheduler } from './processors/scheduler.ts';
+import { VirtualProcessor } from './processors/virtual-processor.ts';
+import { HostTime, InstructionTime, MachineClock } from './time/machine-clock.ts';
+
+export interface MachineOptions {
+  /** Bytes of RAM: a multiple of 64 KiB, 2 MiB to 3,584 MiB. What is beyond 3 GiB lies above 4 GiB. */
+  readonly memory: number;
+  /** Where the serial port's bytes go. */
+  readonly serial: ByteSink;
+  /** 1 to 64. Default 1. */
+  readonly processors?: number;
+  /** Which instructions and registers there are. Default: {@link boardModel}. */
+  readonly cpuid?: CpuidModel;
+  /** `jit` compiles what is hot, `interp` nothing. Default `jit`. */
+  readonly accel?: 'jit' | 'interp';
+  /** A backend by name, or a function that makes the user's own, one for each processor. Default `set-associative`. */
+  readonly tlb?: TlbName | ((processor: number) => TlbBackend);
+  /** Of everything random, any whole number but 0. Default 1. */
+  readonly seed?: number;
+  /**
+   * `deterministic`: each retired instruction takes a nanosecond of guest time, and while all processors wait time jumps to the next timer, so that each
+   * run is the same. `realtime`: the host's time. Default `deterministic`.
+   */
+  readonly clock?: 'deterministic' | 'realtime';
+  /** Of real time: milliseconds of a clock that never goes back. Default `performance.now`. */
+  readonly hostTime?: () => number;
+  /** What the real-time clock says at the start, milliseconds since 1970 (UTC). Default: 2026-01-01, with `realtime` the host's. */
+  readonly startTime?: number;
+  /** At PCI slots from 1 on. */
+  readonly devices?: readonly VirtioDevice[];
+  /** Keeps what `profileText` and `regionText` tell; costs a few per cent. Default false. */
+  readonly observes?: boolean;
+}
+
+/** What a kernel is started with. */
+export type StartRequest = Pick<BootRequest, 'commandLine' | 'modules' | 'entry'>;
+
+const mostMemory = 3584 * 2 ** 20;
+const videoMemory = { start: 0xa0000, size: 0x20000 } as const;
+/** 2026-01-01. */
+const defaultStart = 1_767_225_600_000;
+
+/** A PC: processors, RAM, the chips of `Pc`. */
+export class Machine {
+  readonly engine: Engine;
+  readonly physical: PhysicalMemory;
+  readonly clock: MachineClock;
+  readonly processors: readonly VirtualProcessor[];
+  readonly pc: Pc;
+  readonly memory: number;
+  private readonly scheduler: Scheduler;
+  private plan: BootPlan | undefined;
+  private end: MachineEnd | undefined;
+
+  /** @throws MachineOptionError, EngineOptionError */
+  constructor(options: MachineOptions) {
+    checkOptions(options);
+    const {
+      memory,
+      processors = 1,
+      cpuid = boardModel(options.processors),
+      tlb = 'set-associative',
+    } = options;
+    const { accel = 'jit', seed = 1, clock = 'deterministic', observes = false, devices = [] } = options;
+    this.memory = memory;
+    const { lowRam, highRam } = memoryMap(memory);
+    this.engine = new Engine({
+      ramSize: memory,
+      processors,
+      accel,
+      vendor: cpuid.vendor,
+      cpuid: staticLeaves(cpuid),
+      observes,
+    });
+    const { physical } = this.engine;
+    this.physical = physical;
+    physical.addRegion({ kind: 'ram', start: 0, size: lowRam, backing: 0, name: 'RAM' });
+    if (highRam > 0)
+      physical.addRegion({ kind: 'ram', start: 2 ** 32, size: highRam, backing: lowRam, name: 'RAM' });
+    physical.addRegion({ kind: 'reserved', ...videoMemory, priority: 1, name: 'video memory' });
+
+    const isReal = clock === 'realtime';
+    const time = isReal ? new HostTime(options.hostTime ?? (() => performance.now())) : new InstructionTime();
+    this.clock = new MachineClock(time, () => this.scheduler.cut());
+    const fabric = new InterruptFabric();
+    const startTime = options.startTime ?? (isReal ? Date.now() : defaultStart);
+    this.pc = new Pc(
+      {
+        physical,
+        clock: this.clock,
+        fabric,
+        owner: {
+          powerOff: () => this.finish({ reason: 'poweroff' }),
+          reset: () => this.finish({ reason: 'reset' }),
+          exit: (exitCode) => this.finish({ reason: 'exit', exitCode }),
+        },
+        serial: options.serial,
+        wallClock: () => startTime,
+        memory,
+        processors,
+        devices,
+      },
+      { set: (level) => this.processors[0].apic.lint0.set(level) },
+    );
+    const model = new PagingModel({
+      vendor: cpuid.vendor,
+      physicalBits: cpuid.physicalBits,
+      pages1G: cpuid.has('pdpe1gb'),
+      pse36: cpuid.has('pse36'),
+    });
+    const random = seededRandom(seed);
+    this.processors = Array.from(
+      { length: processors },
+      (_, index) =>
+        new VirtualProcessor({
+          engine: this.engine,
+          index,
+          apicId: cpuid.topology.apicId(index),
+          cpuid,
+          model,
+          tlb: typeof tlb === 'string' ? createTlb(tlb, { vendor: cpuid.vendor }) : tlb(index),
+          clock: this.clock,
+          ports: this.pc.ports,
+          fabric,
+          ...(index === 0 ? { external: this.pc.pic } : {}),
+          topOfLowMemory: lowRam,
+          topOfMemory: highRam === 0 ? 0 : 2 ** 32 + highRam,
+          random,
+          wake: (which) => this.scheduler.wake(which),
+          apicMoved: () => pages.update(),
+        }),
+    );
+    this.scheduler = new Scheduler(this.processors, this.clock, time);
+    const apics = this.processors.map(({ apic }) => apic);
+    const pages: LocalApicPages = new LocalApicPages(physical, apics, () => this.scheduler.currentIndex);
+    this.reset();
+  }
+
+  /**
+   * Starts a kernel as firmware and boot loader would leave it: ACPI tables in memory, interrupts of the 8259s open. {@link reset} starts it again.
+   * @throws ImageError if the kernel and its modules do not fit the memory
+   */
+  start(image: BootImage, request: StartRequest): void {
+    const ids = this.processors.map(({ apic }) => apic.id);
+    const tables = acpiTables(ids);
+    const plan = planBoot(image, { ...request, map: memoryMap(this.memory), rsdp: tables.rsdp });
+    this.plan = { entry: plan.entry, writes: [tables.block, biosDataArea(), ...plan.writes] };
+    this.reset();
+  }
+
+  /** RESET: chips and processors as after power-up, and the boot plan carried out again. What else is in RAM stays. */
+  reset(): void {
+    const { plan, processors, physical } = this;
+    this.end = undefined;
+    for (const processor of processors) processor.reset();
+    this.pc.reset(physical);
+    this.scheduler.reset();
+    if (plan === undefined) return;
+    processors[0].wire8259();
+    for (const { address, bytes, memorySize } of plan.writes) {
+      physical.writeBytes(address, bytes);
+      physical.writeBytes(address + bytes.length, new Uint8Array(memorySize - bytes.length));
+    }
+    this.enter(plan);
+  }
+
+  private enter({ entry }: BootPlan): void {
+    const { processor, context } = this.processors[0];
+    const { state } = processor;
+    setSegmentCache(state, Segment.cs, entry.code);
+    for (const segment of [Segment.es, Segment.ss, Segment.ds, Segment.fs, Segment.gs])
+      setSegmentCache(state, segment, entry.data);
+    setSegmentCache(state, Segment.tr, entry.task);
+    state.setPair('tableBase', entry.gdtr.base, 0, 0);
+    state.set('tableLimit', entry.gdtr.limit, 0);
+    state.setPair('gpr', entry.eax, 0, 0);
+    state.setPair('gpr', entry.ebx, 0, 3);
+    state.setPair('gpr', entry.esi, 0, 6);
+    state.setPair('rip', entry.rip | 0, 0);
+    const { cr0, cr3, cr4, efer } = entry;
+    context.set({ cr0, cr3, cr4, efer });
+    processor.stateChanged();
+  }
+
+  /** Runs up to so many instructions of all processors together. What a guest does never throws. */
+  run(count: number): MachineEnd {
+    if (this.end !== undefined) return this.end;
+    const why = this.scheduler.run(count);
+    if (this.end !== undefined) return this.end;
+    switch (why) {
+      case 'limit':
+      case 'stopped':
+        return { reason: 'limit' };
+      case 'idle':
+        return { reason: 'idle', until: this.clock.nextDue };
+      case 'problem':
+        return { reason: 'problem', problem: this.current.processor.problem };
+      default:
+        return { reason: why };
+    }
+  }
+
+  /** The processor that runs, or ran last. */
+  get current(): VirtualProcessor {
+    return this.processors[this.scheduler.currentIndex];
+  }
+
+  /** Ends a run that goes on, behind the present instruction. */
+  stop(): void {
+    this.scheduler.stop();
+  }
+
+  private finish(end: MachineEnd): void {
+    this.end = end;
+    this.scheduler.stop();
+  }
+}
+
+/** What CPUID says of features, whatever state a processor is in. */
+function staticLeaves(cpuid: CpuidModel): { read(leaf: number, subleaf: number, out: Int32Array): void } {
+  const dynamic = { osxsave: true, ospke: true, apicId: 0, xcr0: 1 };
+  return { read: (leaf, subleaf, out) => cpuid.read(leaf, subleaf, dynamic, out) };
+}
+
+function checkOptions({ memory, processors = 1, seed = 1 }: MachineOptions): void {
+  if (memory % 65536 !== 0 || !(memory >= 2 << 20 && memory <= mostMemory))
+    throw new MachineOptionError(`memory ${memory}: multiples of 65536 from 2 MiB to 3584 MiB are allowed`);
+  if (!Number.isInteger(processors) || processors < 1 || processors > 64)
+    throw new MachineOptionError(`processors ${processors}: 1 to 64 are allowed`);
+  if (!Number.isInteger(seed) || (seed | 0) === 0)
+    throw new MachineOptionError(`seed ${seed}: a whole number other than 0 is allowed`);
+}
