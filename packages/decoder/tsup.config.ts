@@ -1,22 +1,14 @@
 import type { Options } from 'tsup';
 import { packageBuild } from '../../scripts/lib/package-build.ts';
 
-const options: Options = packageBuild(
-  {
-    index: 'src/index.ts',
-    info: 'src/info/index.ts',
-    intel: 'src/format/intel.ts',
-    att: 'src/format/att.ts',
-    nasm: 'src/format/nasm.ts',
-    mnemonic: 'src/mnemonic.ts',
-    reference: 'src/reference.ts',
-  },
-  {
-    esbuildOptions(options) {
-      // Tables are packed into strings: escapes would cost several bytes for each character above 0x7f.
-      options.charset = 'utf8';
-    },
-  },
-);
+const options: Options = packageBuild({
+  index: 'src/index.ts',
+  info: 'src/info/index.ts',
+  intel: 'src/format/intel.ts',
+  att: 'src/format/att.ts',
+  nasm: 'src/format/nasm.ts',
+  mnemonic: 'src/mnemonic.ts',
+  reference: 'src/reference.ts',
+});
 
 export default options;

@@ -16,6 +16,20 @@ export function findChromium() {
     .find((path) => existsSync(path));
 }
 
+/** What a browser without a screen is started with. @param profile a folder that may be thrown away */
+export function chromiumFlags(profile) {
+  const flags = [
+    '--headless',
+    '--disable-gpu',
+    '--disable-dev-shm-usage',
+    '--no-first-run',
+    '--disable-sync',
+    `--user-data-dir=${profile}`,
+  ];
+  // Chromium's sandbox refuses root.
+  return process.getuid?.() === 0 ? [...flags, '--no-sandbox'] : flags;
+}
+
 /** The page that runs `module` under `imports` (an import map) and reports `{ lines, error }`: what it printed, why it failed. */
 const page = (module, imports) => `<!doctype html>
 <script type="importmap">${JSON.stringify({ imports })}</script>
@@ -89,17 +103,8 @@ export async function runPages(chromium, folder, pages, profile, seconds = 300) 
     seconds * 1000,
   );
   try {
-    const flags = [
-      '--headless',
-      '--disable-gpu',
-      '--disable-dev-shm-usage',
-      '--no-first-run',
-      '--disable-sync',
-    ];
-    // Chromium's sandbox refuses root.
-    if (process.getuid?.() === 0) flags.push('--no-sandbox');
     const url = `http://127.0.0.1:${server.address().port}/page/0`;
-    browser = spawn(chromium, [...flags, `--user-data-dir=${profile}`, url], {
+    browser = spawn(chromium, [...chromiumFlags(profile), url], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let errors = '';

@@ -31,6 +31,8 @@ export interface Io {
   readStdin(): Promise<Uint8Array>;
   /** @throws Complaint naming the path and what is wrong with it */
   openFile(path: string): Promise<ByteSource>;
+  /** Standard input is a terminal. */
+  readonly isKeyboard: boolean;
   /** Bytes of standard input as they arrive: a terminal's keys one by one, without echo. To be stopped at the end. */
   listen(heard: (bytes: Uint8Array) => void): { stop(): void };
   /** Lets input arrive, and waits so long. */

@@ -14,6 +14,7 @@ export function nodeIo(): Io {
     stdout: textOutput(process.stdout),
     stderr: textOutput(process.stderr),
     environment: process.env,
+    isKeyboard: process.stdin.isTTY === true,
     readStdin: () => readStream(process.stdin, 'standard input'),
     openFile,
     listen,

@@ -48,6 +48,7 @@ export async function nest86(argv: readonly string[], world: World = {}): Promis
     stdout,
     stderr,
     environment: world.environment ?? {},
+    isKeyboard: false,
     readStdin: async () => world.stdin ?? new Uint8Array(0),
     async openFile(path) {
       const bytes = world.files?.[path];

@@ -73,6 +73,32 @@ describe('runs', () => {
     expect(cpu.processor.exits[3]).toBeLessThan(10);
   });
 
+  test('a region that is often come to where it has no entry gets one', () => {
+    const code = [
+      ...[0x83, 0xc0, 0x01], //             0 add eax, 1
+      ...[0xeb, 0x00], //                   3 jmp 5
+      ...[0x83, 0xc3, 0x01], //             5 add ebx, 1
+      ...[0x83, 0xe9, 0x01], //             8 sub ecx, 1
+      ...[0x75, 0xf3], //                   b jnz 0
+      ...[0xb9, 0x01, 0x00, 0x00, 0x00], // d mov ecx, 1
+      ...[0xeb, 0xf1], //                  12 jmp 5
+    ];
+    const hashes = new Set<string>();
+    for (const accel of ['interp', 'jit'] as const) {
+      const cpu = start(code, { accel, heat: 20 });
+      cpu.setRegister(1, 2000n);
+      cpu.processor.run(5 * 2000);
+      const middle = (): boolean | undefined =>
+        cpu.engine.code.known().find(({ start }) => start === 5)?.isCompiled;
+      expect(middle()).toBe(false);
+      cpu.processor.run(20_000);
+      expect(middle()).toBe(accel === 'jit');
+      expect(cpu.engine.regions.failures).toEqual([]);
+      hashes.add(stateHash(cpu.processor) + memoryHash(cpu.ram));
+    }
+    expect(hashes.size).toBe(1);
+  });
+
   test.each(both)('accesses across pages (%s)', (accel) => {
     // mov rax, [rsi]; mov [rdi], rax; jmp $
     const cpu = start([0x48, 0x8b, 0x06, 0x48, 0x89, 0x07, 0xeb, 0xfe], { accel, heat: 1 });

@@ -73,6 +73,27 @@ describe('events between instructions, without a virtualization extension', () =
     expect(processor.state.get('segmentSelector', Segment.cs)).toBe(0x800);
     expect(cpu.rip).toBe(1n);
   });
+
+  test.each([
+    ['running', Activity.running],
+    ['waiting for one', Activity.waitForSipi],
+  ])('INIT and a start-up IPI at once start a processor that was %s', (_, activity) => {
+    const cpu = start({
+      initialize: () => {
+        processor.context.set({ cr0: 0x10, cr4: 0, efer: 0 });
+        processor.state.set('activity', Activity.waitForSipi);
+        processor.stateChanged();
+      },
+    });
+    const { processor } = cpu;
+    cpu.ram.set(loop, 0x8000);
+    processor.state.set('activity', activity);
+    processor.events.startVector = 8;
+    processor.events.pending |= EventSource.init | EventSource.startup;
+    processor.run(1);
+    expect([processor.state.get('activity'), processor.events.pending]).toEqual([Activity.running, 0]);
+    expect([processor.state.get('segmentSelector', Segment.cs), cpu.rip]).toEqual([0x800, 1n]);
+  });
 });
 
 test('both orders have every source once', () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { longestWays } from '../src/regions/region-budget.ts';
 import {
   contains,
   headOf,
@@ -78,9 +79,17 @@ test('any graph can be written with blocks and loops', () => {
 
 test('loops within loops, and what may be entered', () => {
   // 0 → 1 → 2 ⟲ → 3 → 1, 3 → 4
-  const shape = shapeRegion([[1], [2], [2, 3], [1, 4], []], new Set());
+  const edges = [[1], [2], [2, 3], [1, 4], []];
+  const shape = shapeRegion(edges, new Set());
   expect(shape.parts.map(headOf)).toEqual([0, 1, 4]);
-  expect([...shape.entries].sort()).toEqual([0, 1, 2, 4]);
+  expect([...shape.entries].sort()).toEqual([0, 1, 2]);
+  expect([...shapeRegion(edges, new Set([4])).entries].sort()).toEqual([0, 1, 2, 4]);
   const outer = shape.parts[1];
   expect(typeof outer === 'object' && outer.entries).toEqual([2]);
+});
+
+test('the longest way to where the budget is looked at again', () => {
+  // 0 → 1 or 2 → 3 → 4 ⟲ → 5 → 6
+  const edges = [[1, 2], [3], [3], [4], [4, 5], [6], []];
+  expect(longestWays([1, 20, 300, 2, 5, 7, 11], edges, new Set([4]))).toEqual([303, 22, 302, 2, 23, 18, 11]);
 });

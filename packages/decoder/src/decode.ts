@@ -424,6 +424,7 @@ function decodeAhead(
   leaf = leaves[encoding];
 
   if (encoding === 0 || wrong) {
+    if (tables.unpackSpace(space)) return decodeAhead(bytes, start, limit, options, out);
     if (askedModrm) position++;
     return finish(out, 0, position - start, limit);
   }

@@ -1,5 +1,5 @@
 import * as generated from './generated/reference-text.ts';
-import { digits, readVlq } from './vlq.ts';
+import { unpack } from './unpack.ts';
 
 /** One row of the instruction table, in the notation that isa/README.md explains. */
 export interface EncodingReference {
@@ -47,6 +47,8 @@ function columns(): Columns {
   return known;
 }
 
+const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
 /** Undoes `elide` of scripts/table/emit-reference.ts. */
 function texts(packed: string): string[] {
   let before = '';
@@ -58,7 +60,7 @@ function texts(packed: string): string[] {
 
 function column(packedTexts: string, packedRows: string): string[] {
   const all = texts(packedTexts);
-  return Array.from(readVlq(packedRows, new Int32Array(packedRows.length)), (row) => all[row]);
+  return Array.from(unpack(packedRows), (row) => all[row]);
 }
 
 /** Number of encodings; they are numbered from 1. */

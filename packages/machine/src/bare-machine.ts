@@ -12,7 +12,6 @@ import {
 import type { CpuidModel } from '@nest86/cpuid';
 import { type ByteSink, PortMap, Uart16550 } from '@nest86/devices';
 import {
-  Access,
   createTlb,
   Mmu,
   PagingContext,
@@ -20,11 +19,13 @@ import {
   type PhysicalMemory,
   type TlbBackend,
   type TlbName,
-  Translation,
 } from '@nest86/mmu';
 import { defaultModel } from './default-model.ts';
+import { lowRamLimit, memoryMap } from './firmware/memory-map.ts';
+import type { BootImage } from './load/boot-image.ts';
+import { planBoot } from './load/boot-plan.ts';
+import { carryOut } from './load/carry-out.ts';
 import { ImageError } from './load/elf.ts';
-import { type BootImage, bootInformation } from './load/multiboot.ts';
 import type { MachineEnd } from './machine-end.ts';
 import { MachineOptionError } from './option-error.ts';
 import { ProcessorCpuid } from './processors/processor-cpuid.ts';
@@ -66,7 +67,6 @@ export class BareMachine {
   readonly uart: Uart16550;
   private readonly memorySize: number;
   private readonly signature: number;
-  private readonly out: Translation = new Translation();
   private exitCode = -1;
 
   /** @param taps internal */
@@ -136,40 +136,9 @@ export class BareMachine {
 
   /** Loads a multiboot or PVH image and puts the processor at its entry. @throws ImageError if it does not fit the RAM */
   load(image: BootImage, commandLine: string): void {
-    for (const { address, bytes, memorySize } of image.segments) {
-      if (address + memorySize > this.memorySize)
-        throw new ImageError(
-          `the image needs memory up to ${address + memorySize}; the machine has ${this.memorySize} bytes`,
-        );
-      this.physical.writeBytes(address, bytes);
-      this.physical.writeBytes(address + bytes.length, new Uint8Array(memorySize - bytes.length));
-    }
-    const information = bootInformation(image, { memory: this.memorySize, commandLine });
-    this.physical.writeBytes(information.address, information.bytes);
-    const { state } = this.processor;
-    for (const segment of [Segment.es, Segment.ss, Segment.ds, Segment.fs, Segment.gs])
-      setSegmentCache(state, segment, { selector: 0x18, base: 0, limit: -1, attributes: 0xc093 });
-    setSegmentCache(state, Segment.cs, { selector: 0x10, base: 0, limit: -1, attributes: 0xc09b });
-    state.setPair('gpr', information.eax, 0, 0);
-    state.setPair('gpr', information.ebx, 0, 3);
-    state.setPair('rip', image.entry | 0, 0);
-    this.context.set({ cr0: 0x11 });
-    this.processor.stateChanged();
-  }
-
-  /** Bytes at RIP, as far as they are mapped; nothing is changed by looking. */
-  codeBytes(count: number): Uint8Array {
-    const { state } = this.processor;
-    const bytes: number[] = [];
-    const is64 = (this.context.efer & 0x400) !== 0;
-    const base = is64 ? 0 : state.low('segmentBase', Segment.cs);
-    for (let i = 0; i < count; i++) {
-      const low = (state.low('rip') + base + i) | 0;
-      if (this.mmu.probe(this.context, low, is64 ? state.high('rip') : 0, Access.read, this.out) !== 0) break;
-      if (this.out.offset < 0) break;
-      bytes.push(this.physical.bytes[this.out.offset + (low & 0xfff)]);
-    }
-    return Uint8Array.from(bytes);
+    if (image.protocol === 'linux') throw new ImageError('a Linux kernel needs more than a bare machine');
+    const map = memoryMap(Math.min(this.memorySize, lowRamLimit));
+    carryOut(planBoot(image, { map, commandLine }), this);
   }
 
   /** One instruction, or the delivery of one event. */

@@ -12,6 +12,14 @@ export {
   type ResolvedModel,
   resolveModel,
 } from '@nest86/cpuid';
+export {
+  type BlockStore,
+  CopyOnWriteStore,
+  SeededRandom,
+  VirtioBlock,
+  type VirtioDevice,
+  VirtioEntropy,
+} from '@nest86/devices';
 export { BareMachine, type BareMachineOptions } from './bare-machine.ts';
 export {
   bareRequest,
@@ -24,10 +32,10 @@ export {
   modelNames,
 } from './cpu-features.ts';
 export { defaultFeatures, defaultModel } from './default-model.ts';
+export { type BootImage, readBootImage } from './load/boot-image.ts';
 export { type ElfSegment, ImageError } from './load/elf.ts';
-export { type BootImage, readBootImage } from './load/multiboot.ts';
 export { LockstepMachine } from './lockstep/lockstep-machine.ts';
-export { Machine, type MachineOptions } from './machine.ts';
+export { Machine, type MachineOptions, type StartRequest } from './machine.ts';
 export type { MachineEnd } from './machine-end.ts';
 export {
   MachineMsrs,
@@ -38,3 +46,4 @@ export {
 } from './msr/machine-msrs.ts';
 export { Mtrrs, type MtrrsState } from './msr/mtrrs.ts';
 export { MachineOptionError } from './option-error.ts';
+export { codeBytes, type ProcessorView } from './processors/code-bytes.ts';

@@ -1,14 +1,15 @@
 import { InterruptFabric } from '@nest86/apic';
-import { Engine, Segment, seededRandom, setSegmentCache } from '@nest86/cpu';
+import { Engine, seededRandom } from '@nest86/cpu';
 import type { CpuidModel } from '@nest86/cpuid';
 import type { ByteSink, VirtioDevice } from '@nest86/devices';
 import { createTlb, PagingModel, type PhysicalMemory, type TlbBackend, type TlbName } from '@nest86/mmu';
 import { boardModel } from './cpu-features.ts';
 import { acpiTables } from './firmware/acpi.ts';
 import { biosDataArea } from './firmware/bios-data.ts';
-import { memoryMap } from './firmware/memory-map.ts';
+import { lowRamLimit, memoryMap, videoMemory } from './firmware/memory-map.ts';
 import type { BootImage } from './load/boot-image.ts';
 import { type BootPlan, type BootRequest, planBoot } from './load/boot-plan.ts';
+import { carryOut } from './load/carry-out.ts';
 import type { MachineEnd } from './machine-end.ts';
 import { MachineOptionError } from './option-error.ts';
 import { Pc } from './platform/pc.ts';
@@ -43,6 +44,8 @@ export interface MachineOptions {
   readonly startTime?: number;
   /** At PCI slots from 1 on. */
   readonly devices?: readonly VirtioDevice[];
+  /** Adds QEMU's pc-testdev, which kvm-unit-tests use. Default false. */
+  readonly testDevice?: boolean;
   /** Keeps what `profileText` and `regionText` tell; costs a few per cent. Default false. */
   readonly observes?: boolean;
 }
@@ -51,7 +54,7 @@ export interface MachineOptions {
 export type StartRequest = Pick<BootRequest, 'commandLine' | 'modules' | 'entry'>;
 
 const mostMemory = 3584 * 2 ** 20;
-const videoMemory = { start: 0xa0000, size: 0x20000 } as const;
+const videoMemoryBytes = 0x20000;
 /** 2026-01-01. */
 const defaultStart = 1_767_225_600_000;
 
@@ -63,7 +66,8 @@ export class Machine {
   readonly processors: readonly VirtualProcessor[];
   readonly pc: Pc;
   readonly memory: number;
-  private readonly scheduler: Scheduler;
+  /** @internal For debuggers. */
+  readonly scheduler: Scheduler;
   private plan: BootPlan | undefined;
   private end: MachineEnd | undefined;
 
@@ -92,7 +96,13 @@ export class Machine {
     physical.addRegion({ kind: 'ram', start: 0, size: lowRam, backing: 0, name: 'RAM' });
     if (highRam > 0)
       physical.addRegion({ kind: 'ram', start: 2 ** 32, size: highRam, backing: lowRam, name: 'RAM' });
-    physical.addRegion({ kind: 'reserved', ...videoMemory, priority: 1, name: 'video memory' });
+    physical.addRegion({
+      kind: 'reserved',
+      start: videoMemory,
+      size: videoMemoryBytes,
+      priority: 1,
+      name: 'video memory',
+    });
 
     const isReal = clock === 'realtime';
     const time = isReal ? new HostTime(options.hostTime ?? (() => performance.now())) : new InstructionTime();
@@ -114,6 +124,7 @@ export class Machine {
         memory,
         processors,
         devices,
+        testDevice: options.testDevice ?? false,
       },
       { set: (level) => this.processors[0].apic.lint0.set(level) },
     );
@@ -172,29 +183,9 @@ export class Machine {
     this.scheduler.reset();
     if (plan === undefined) return;
     processors[0].wire8259();
-    for (const { address, bytes, memorySize } of plan.writes) {
-      physical.writeBytes(address, bytes);
-      physical.writeBytes(address + bytes.length, new Uint8Array(memorySize - bytes.length));
-    }
-    this.enter(plan);
-  }
-
-  private enter({ entry }: BootPlan): void {
-    const { processor, context } = this.processors[0];
-    const { state } = processor;
-    setSegmentCache(state, Segment.cs, entry.code);
-    for (const segment of [Segment.es, Segment.ss, Segment.ds, Segment.fs, Segment.gs])
-      setSegmentCache(state, segment, entry.data);
-    setSegmentCache(state, Segment.tr, entry.task);
-    state.setPair('tableBase', entry.gdtr.base, 0, 0);
-    state.set('tableLimit', entry.gdtr.limit, 0);
-    state.setPair('gpr', entry.eax, 0, 0);
-    state.setPair('gpr', entry.ebx, 0, 3);
-    state.setPair('gpr', entry.esi, 0, 6);
-    state.setPair('rip', entry.rip | 0, 0);
-    const { cr0, cr3, cr4, efer } = entry;
-    context.set({ cr0, cr3, cr4, efer });
-    processor.stateChanged();
+    for (const { msrs } of processors) msrs.mtrrs.programAsFirmware(lowRamLimit);
+    const [{ processor, context }] = processors;
+    carryOut(plan, { physical, processor, context });
   }
 
   /** Runs up to so many instructions of all processors together. What a guest does never throws. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { memoryMap } from '../src/firmware/memory-map.ts';
 import { BareMachine, ImageError, MachineOptionError, readBootImage } from '../src/index.ts';
-import { bootInformation } from '../src/load/multiboot.ts';
+import { planBoot } from '../src/load/boot-plan.ts';
 
 const image = new Uint8Array(readFileSync(new URL('../../../guests/bench/bench.elf', import.meta.url)));
 const output = { write: () => {} };
@@ -100,18 +101,19 @@ describe('wrong options are refused', () => {
 
 describe('boot information', () => {
   const place = (segments: readonly (readonly [address: number, memorySize: number])[]): number =>
-    bootInformation(
+    planBoot(
       {
         protocol: 'multiboot',
-        entry: 0,
+        // Of one that is entered at its first byte.
+        entry: segments[0][0],
         segments: segments.map(([address, memorySize]) => ({
           address,
           memorySize,
           bytes: new Uint8Array(0),
         })),
       },
-      { memory: 1 << 24, commandLine: 'a' },
-    ).address;
+      { map: memoryMap(1 << 24), commandLine: 'a' },
+    ).writes[segments.length].address;
 
   test.each([
     ['at 9000h', [[0x100000, 0x1000]], 0x9000],

@@ -24,7 +24,11 @@ class FakeProcessor implements ScheduledProcessor {
       this.events.get(this.retired)?.();
     }
     if (this.retired > start) this.log.push(`${this.name}${this.retired - start}`);
-    return this.retired - start >= count ? 'limit' : 'stopped';
+    return !this.isStopping && this.retired - start >= count ? 'limit' : 'stopped';
+  }
+
+  step(): RunEnd {
+    return this.run(1);
   }
 
   halt(): void {
@@ -72,6 +76,28 @@ describe('scheduler', () => {
       expect(turns(log)).toBe('a20000 b20000 c20000 a20000 b5000 c5000');
     },
   );
+
+  test.each([1, 7, 500, 20_000])('nor does who gives up its turn (%i)', (count) => {
+    const { log, scheduler, processors } = machine('ab');
+    for (let at = 500; at < 4000; at += 500) processors[0].events.set(at, () => processors[0].stop());
+    for (let done = 0; done < 42_000; done += count) scheduler.run(Math.min(count, 42_000 - done));
+    expect(turns(log)).toBe('a500 b20000 a500 b20000 a500 b500');
+  });
+
+  test('a debugger steps one processor while others stand still, or have their turns', () => {
+    const { log, scheduler, processors } = machine('abc');
+    scheduler.run(100);
+    scheduler.stepping = 1;
+    expect(scheduler.run(100_000)).toBe('stopped');
+    expect(turns(log)).toBe('a20000 b1');
+    scheduler.held[1] = true;
+    scheduler.held[0] = true;
+    scheduler.stepping = 2;
+    expect(scheduler.run(100_000)).toBe('stopped');
+    expect([scheduler.stepping, processors[2].retired]).toEqual([-1, 1]);
+    scheduler.run(30_000);
+    expect(turns(log)).toBe('a20000 b1 c30001');
+  });
 
   test('a timer that an instruction sets fires at its exact time', () => {
     const { log, clock, scheduler, processors } = machine('a');
@@ -125,6 +151,28 @@ describe('scheduler', () => {
     a.events.set(20, () => a.halt());
     expect(scheduler.run(100)).toBe('halted');
     expect([a.retired, clock.now]).toEqual([20, 5_000_010]);
+  });
+
+  test('what came just before a processor halts wakes it', () => {
+    const { scheduler, processors } = machine('ab');
+    const [a] = processors;
+    let isPending = false;
+    const { run } = FakeProcessor.prototype;
+    a.run = (count) => {
+      if (isPending) {
+        isPending = false;
+        a.isRunning = true;
+      }
+      return run.call(a, count);
+    };
+    a.events.set(10, () => {
+      isPending = true;
+      scheduler.wake(0);
+      a.halt();
+    });
+    processors[1].isRunning = false;
+    scheduler.run(100);
+    expect(a.retired).toBe(100);
   });
 
   test('a timer that wakes nobody does not hang the run', () => {

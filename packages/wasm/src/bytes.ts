@@ -21,6 +21,19 @@ export class ByteWriter {
     this.bytes[this.length++] = value;
   }
 
+  /** A byte and an unsigned LEB128 behind it: an instruction with its index. */
+  byteAndUnsigned(byte: number, value: number): void {
+    const { length } = this;
+    if (value >= 0 && value < 0x80 && length + 1 < this.bytes.length) {
+      this.bytes[length] = byte;
+      this.bytes[length + 1] = value;
+      this.length = length + 2;
+    } else {
+      this.byte(byte);
+      this.unsigned(value);
+    }
+  }
+
   /** Unsigned LEB128 of a 32-bit number. */
   unsigned(value: number): void {
     let rest = value >>> 0;
@@ -107,11 +120,15 @@ export class ByteWriter {
     this.bytes[this.length++] = value >>> 24;
   }
 
-  /** UTF-8 with its length in front. */
+  /** UTF-8 with its length in front. Names in modules are ours; anything outside ASCII is a mistake. */
   name(text: string): void {
-    const encoded = encodeUtf8(text);
-    this.unsigned(encoded.length);
-    this.append(encoded);
+    this.unsigned(text.length);
+    this.reserve(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) throw new RangeError(`name "${text}": only ASCII is allowed`);
+      this.bytes[this.length++] = code;
+    }
   }
 
   append(bytes: Uint8Array): void {
@@ -122,19 +139,6 @@ export class ByteWriter {
 
   /** A copy of what was written. */
   take(): Uint8Array<ArrayBuffer> {
-    const copy = new Uint8Array(this.length);
-    copy.set(this.bytes.subarray(0, this.length));
-    return copy;
+    return this.bytes.slice(0, this.length);
   }
-}
-
-/** Names in modules are ours; anything outside ASCII is a mistake. */
-function encodeUtf8(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 0x7f) throw new RangeError(`name "${text}": only ASCII is allowed`);
-    bytes[i] = code;
-  }
-  return bytes;
 }

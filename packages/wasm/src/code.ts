@@ -20,8 +20,9 @@ export class CodeWriter {
   readonly hints: number[] = [];
   parameterCount = 0;
   private depth = 0;
-  /** Where the last `local.set` stands and what it sets, or -1: a `local.get` right behind it makes it a `local.tee`. */
-  private lastSetAt = -1;
+  /** The last `local.set`: where it stands, its end or -1, and what it sets. A `local.get` right behind it makes it a `local.tee`. */
+  private lastSetAt = 0;
+  private lastSetEnd = -1;
   private lastSetLocal = -1;
   private readonly wide: boolean;
 
@@ -37,7 +38,7 @@ export class CodeWriter {
     for (const parameter of type.parameters) this.localTypes.push(parameter);
     this.parameterCount = type.parameters.length;
     this.depth = 0;
-    this.lastSetAt = -1;
+    this.lastSetEnd = -1;
   }
 
   newLocal(type: ValueType): number {
@@ -56,9 +57,10 @@ export class CodeWriter {
   /** A load, store or atomic. @param align log2 of the alignment that is promised */
   memory(op: number, align: number, offset: number): void {
     this.op(op);
-    this.body.unsigned(align);
-    if (this.wide) this.body.unsigned64(offset);
-    else this.body.unsigned(offset);
+    if (this.wide) {
+      this.body.unsigned(align);
+      this.body.unsigned64(offset);
+    } else this.body.byteAndUnsigned(align, offset);
   }
 
   /** A load or store of one lane, or an extraction or replacement. */
@@ -108,29 +110,22 @@ export class CodeWriter {
 
   localGet(local: number): void {
     const { body } = this;
-    if (
-      this.lastSetLocal === local &&
-      this.lastSetAt >= 0 &&
-      body.length === this.lastSetAt + setLength(local)
-    ) {
+    if (this.lastSetLocal === local && body.length === this.lastSetEnd) {
       body.bytes[this.lastSetAt] = Op.localTee & 0xff;
-      this.lastSetAt = -1;
-      return;
-    }
-    body.byte(Op.localGet & 0xff);
-    body.unsigned(local);
+      this.lastSetEnd = -1;
+    } else body.byteAndUnsigned(Op.localGet & 0xff, local);
   }
 
   localSet(local: number): void {
-    this.lastSetAt = this.body.length;
+    const { body } = this;
+    this.lastSetAt = body.length;
     this.lastSetLocal = local;
-    this.body.byte(Op.localSet & 0xff);
-    this.body.unsigned(local);
+    body.byteAndUnsigned(Op.localSet & 0xff, local);
+    this.lastSetEnd = body.length;
   }
 
   localTee(local: number): void {
-    this.body.byte(Op.localTee & 0xff);
-    this.body.unsigned(local);
+    this.body.byteAndUnsigned(Op.localTee & 0xff, local);
   }
 
   globalGet(global: number): void {
@@ -241,15 +236,10 @@ export class CodeWriter {
 
   /** A value set before a join cannot be taken from the stack behind it. */
   private forget(): void {
-    this.lastSetAt = -1;
+    this.lastSetEnd = -1;
   }
 
   private hint(likely: boolean | undefined): void {
     if (likely !== undefined) this.hints.push(this.body.length, likely ? 1 : 0);
   }
-}
-
-/** Length of a `local.set`. */
-function setLength(local: number): number {
-  return local < 0x80 ? 2 : local < 0x4000 ? 3 : 4;
 }

@@ -44,44 +44,42 @@ const typeBase = ValueType.v128;
 /** Local of a slot whose variable has another value now. */
 const stale = -1;
 
+/*
+ * Rows of eight words, one table for slots and one for variables: a value's row begins at its number without the type's bits. Words of a slot:
+ * - `variable` that it was read from, or -1; `loops` that were open then; the slot that was read from the same variable before, or -1
+ * - of i64 values, what they are a known distance from, see `originOf`
+ */
+const rowShift = 3;
+const rowMask = -1 << rowShift;
+const slotRow = { local: 0, variable: 1, loops: 2, earlier: 3, root: 4, distance: 5 } as const;
+/** Words of a variable: `alias` is the slot that stands for its present value or -1, `read` the one that was read last; both as of the `recycle` that `epoch` counts. */
+const variableRow = { local: 0, type: 1, alias: 2, read: 3, epoch: 4, root: 5, distance: 6 } as const;
+
 /** Distances between values that are kept track of are below this. */
 const maximumDistance = 2 ** 30;
 
 /** Writes WebAssembly for definitions. One serves for as many functions as wanted. */
 export class Compiler extends Expressions {
   readonly code: CodeWriter;
-  private readonly slotLocals: number[] = [];
-  /** The variable that a slot was read from, or -1; and how many loops were open then. */
-  private readonly slotVariables: number[] = [];
-  private readonly slotLoops: number[] = [];
-  /** The slot that was read from the same variable before, or -1. */
-  private readonly slotEarlier: number[] = [];
+  // What is recycled stays allocated: tables only grow, and their length is kept beside them.
+  private slotTable = new Int32Array(1 << 12);
   private slots = 0;
-  /** Of i64 values: what they are a known distance from; see {@link originOf}. */
-  private readonly slotRoots: number[] = [];
-  private readonly slotDistances: number[] = [];
-  private readonly variableRoots: number[] = [];
-  private readonly variableDistances: number[] = [];
+  private variableTable = new Int32Array(1 << 10);
+  private variables = 0;
+  private lastingVariables = 0;
   private roots = 0;
-  /** By variable: when it was last written, counted in writes. */
-  private readonly writtenAt: number[] = [];
+  /** How often values were recycled. */
+  private epoch = 0;
+  /** Variables in the order of writes. */
+  private readonly writeLog: number[] = [];
   private writes = 0;
-  // What is recycled stays allocated: lists only grow, and their length is kept beside them.
   private constants = 0;
-  private readonly constantLow: number[] = [];
-  private readonly constantHigh: number[] = [];
+  /** Halves, low first. */
+  private readonly constantHalves: number[] = [];
   private readonly constantWords: (readonly number[] | undefined)[] = [];
   /** Locals for temporaries by type, and how many of each are in use: recycled, since every new local makes compiling slower. */
   private readonly pools: number[][] = [[], [], [], [], []];
   private readonly used: number[] = [0, 0, 0, 0, 0];
-  /** By variable: its local, its type, and the slot that stands for its present value or -1. */
-  private readonly variableLocals: number[] = [];
-  private readonly variableTypes: number[] = [];
-  private readonly variableAlias: number[] = [];
-  /** The slot that was read last from a variable since it was written, or -1. */
-  private readonly variableReads: number[] = [];
-  private variables = 0;
-  private lastingVariables = 0;
   private loops = 0;
   /** How many of `if`, `block` and `loop` the code is in. */
   private nesting = 0;
@@ -100,6 +98,8 @@ export class Compiler extends Expressions {
     for (const pool of this.pools) pool.length = 0;
     this.variables = 0;
     this.lastingVariables = 0;
+    this.roots = 0;
+    this.writes = 0;
     this.loops = 0;
     this.nesting = 0;
     this.recycle();
@@ -139,7 +139,9 @@ export class Compiler extends Expressions {
   }
 
   override constantOf(value: Value): number | undefined {
-    return value < 0 && this.typeOf(value) === ValueType.i32 ? this.constantLow[~value >> 3] : undefined;
+    return value < 0 && this.typeOf(value) === ValueType.i32
+      ? this.constantHalves[2 * (~value >> 3)]
+      : undefined;
   }
 
   override compute(op: number, a: Value, b?: Value, c?: Value): Value {
@@ -161,16 +163,22 @@ export class Compiler extends Expressions {
     this.code.op(op);
     const result = this.pop(resultTypes[op >> 16]);
     if (b !== undefined && b < 0 && a >= 0 && (op === Op.i64Add || op === Op.i64Sub)) {
-      const row = ~b >> 3;
-      const low = this.constantLow[row];
-      // Small distances only: they must not reach round.
-      if (this.constantHigh[row] === low >> 31 && Math.abs(low) < maximumDistance) {
-        const slot = a >> 3;
-        this.slotRoots[result >> 3] = this.slotRoots[slot];
-        this.slotDistances[result >> 3] = this.slotDistances[slot] + (op === Op.i64Add ? low : -low);
-      }
+      const row = 2 * (~b >> 3);
+      const low = this.constantHalves[row];
+      if (this.constantHalves[row + 1] === low >> 31)
+        this.noteDistance(result, a, op === Op.i64Add ? low : -low);
     }
     return result;
+  }
+
+  /** A value is so far from another. Small distances only: they must not reach round. */
+  private noteDistance(value: Value, from: Value, more: number): void {
+    const { slotTable } = this;
+    const distance = slotTable[(from & rowMask) + slotRow.distance] + more;
+    if (Math.abs(distance) >= maximumDistance) return;
+    const row = value & rowMask;
+    slotTable[row + slotRow.root] = slotTable[(from & rowMask) + slotRow.root];
+    slotTable[row + slotRow.distance] = distance;
   }
 
   /** Whether code here runs only if something before it went one way and not another. */
@@ -184,36 +192,45 @@ export class Compiler extends Expressions {
    */
   originOf(value: Value): { readonly root: number; readonly distance: number } | undefined {
     if (value < 0) return undefined;
-    return { root: this.slotRoots[value >> 3], distance: this.slotDistances[value >> 3] };
+    const row = value & rowMask;
+    return {
+      root: this.slotTable[row + slotRow.root],
+      distance: this.slotTable[row + slotRow.distance],
+    };
   }
 
   /** What is known of variables at a place where control comes from somewhere else than what was written last. */
   saveOrigins(): readonly number[] {
     const saved: number[] = [];
-    for (let variable = 0; variable < this.lastingVariables; variable++)
-      saved.push(this.variableRoots[variable], this.variableDistances[variable]);
+    for (let variable = 0; variable < this.lastingVariables; variable++) {
+      const row = variable << rowShift;
+      saved.push(this.variableTable[row + variableRow.root], this.variableTable[row + variableRow.distance]);
+    }
     return saved;
   }
 
   /** @param saved what was known where control comes from; none: nothing is known */
   restoreOrigins(saved: readonly number[] | undefined): void {
     for (let variable = 0; variable < this.lastingVariables; variable++) {
-      this.variableRoots[variable] = saved?.[2 * variable] ?? ++this.roots;
-      this.variableDistances[variable] = saved?.[2 * variable + 1] ?? 0;
+      const row = variable << rowShift;
+      this.variableTable[row + variableRow.root] = saved?.[2 * variable] ?? ++this.roots;
+      this.variableTable[row + variableRow.distance] = saved?.[2 * variable + 1] ?? 0;
     }
   }
 
   /** Variables written since then may hold one thing or another: they are new. */
   private joinOrigins(since: number): void {
-    for (let variable = 0; variable < this.variables; variable++) {
-      if (this.writtenAt[variable] <= since) continue;
-      this.variableRoots[variable] = ++this.roots;
-      this.variableDistances[variable] = 0;
-    }
+    for (let write = since; write < this.writes; write++) this.forgetOrigin(this.writeLog[write]);
+  }
+
+  private forgetOrigin(variable: Variable): void {
+    const row = variable << rowShift;
+    this.variableTable[row + variableRow.root] = ++this.roots;
+    this.variableTable[row + variableRow.distance] = 0;
   }
 
   override select(condition: Value, yes: Value, no: Value): Value {
-    if (condition < 0) return this.constantLow[~condition >> 3] !== 0 ? yes : no;
+    if (condition < 0) return this.constantHalves[2 * (~condition >> 3)] !== 0 ? yes : no;
     if (yes === no) return yes;
     const type = this.typeOf(yes);
     this.push(yes);
@@ -276,47 +293,68 @@ export class Compiler extends Expressions {
   }
 
   override read(variable: Variable): Value {
-    const type = this.variableTypes[variable];
-    let slot = this.variableAlias[variable];
-    if (slot < 0 || this.slotLoops[slot] < this.loops) {
-      slot = this.newSlot(this.variableLocals[variable]);
-      this.slotVariables[slot] = variable;
-      this.slotEarlier[slot] = this.variableReads[variable];
-      this.variableReads[variable] = slot;
-      this.slotRoots[slot] = this.variableRoots[variable];
-      this.slotDistances[slot] = this.variableDistances[variable];
-      this.variableAlias[variable] = slot;
+    const { variableTable } = this;
+    const row = variable << rowShift;
+    if (variableTable[row + variableRow.epoch] !== this.epoch) this.forgetReads(row);
+    let slot = variableTable[row + variableRow.alias];
+    if (slot < 0 || this.slotTable[(slot << rowShift) + slotRow.loops] < this.loops) {
+      slot = this.newSlot(variableTable[row + variableRow.local]);
+      const { slotTable } = this;
+      const at = slot << rowShift;
+      slotTable[at + slotRow.variable] = variable;
+      slotTable[at + slotRow.earlier] = variableTable[row + variableRow.read];
+      slotTable[at + slotRow.root] = variableTable[row + variableRow.root];
+      slotTable[at + slotRow.distance] = variableTable[row + variableRow.distance];
+      variableTable[row + variableRow.read] = slot;
+      variableTable[row + variableRow.alias] = slot;
     }
-    return (slot << 3) | (type - typeBase);
+    return (slot << rowShift) | (variableTable[row + variableRow.type] - typeBase);
+  }
+
+  /** The value of a variable that is not written as long as the answer is used: a copy that costs nothing. */
+  unchanging(variable: Variable): Value {
+    const row = variable << rowShift;
+    const slot = this.newSlot(this.variableTable[row + variableRow.local]);
+    return (slot << rowShift) | (this.variableTable[row + variableRow.type] - typeBase);
   }
 
   override copy(value: Value): Value {
     if (value < 0) return value;
     this.push(value);
     const copied = this.pop(this.typeOf(value));
-    this.slotRoots[copied >> 3] = this.slotRoots[value >> 3];
-    this.slotDistances[copied >> 3] = this.slotDistances[value >> 3];
+    this.noteDistance(copied, value, 0);
     return copied;
   }
 
   override write(variable: Variable, value: Value): void {
-    const type = this.variableTypes[variable];
+    const { variableTable, slotTable } = this;
+    const row = variable << rowShift;
+    const type = variableTable[row + variableRow.type];
     if (this.typeOf(value) !== type)
       throw new Error(`variable of type ${type} written with ${this.typeOf(value)}`);
-    if (value >= 0 && this.slotVariables[value >> 3] === variable) return;
+    const from = value & rowMask;
+    if (value >= 0 && slotTable[from + slotRow.variable] === variable) return;
     this.push(value);
-    this.code.localSet(this.variableLocals[variable]);
-    for (let slot = this.variableReads[variable]; slot >= 0; slot = this.slotEarlier[slot])
-      this.slotLocals[slot] = stale;
-    this.forgetReads(variable);
-    this.variableRoots[variable] = value >= 0 ? this.slotRoots[value >> 3] : ++this.roots;
-    this.variableDistances[variable] = value >= 0 ? this.slotDistances[value >> 3] : 0;
-    this.writtenAt[variable] = ++this.writes;
+    this.code.localSet(variableTable[row + variableRow.local]);
+    if (variableTable[row + variableRow.epoch] === this.epoch)
+      for (
+        let slot = variableTable[row + variableRow.read];
+        slot >= 0;
+        slot = slotTable[(slot << rowShift) + slotRow.earlier]
+      )
+        slotTable[(slot << rowShift) + slotRow.local] = stale;
+    this.forgetReads(row);
+    this.writeLog[this.writes++] = variable;
+    if (value < 0) this.forgetOrigin(variable);
+    else {
+      variableTable[row + variableRow.root] = slotTable[from + slotRow.root];
+      variableTable[row + variableRow.distance] = slotTable[from + slotRow.distance];
+    }
   }
 
   override if(condition: Value, then: () => void, otherwise?: () => void, likely?: boolean): void {
     if (condition < 0) {
-      if (this.constantLow[~condition >> 3] !== 0) then();
+      if (this.constantHalves[2 * (~condition >> 3)] !== 0) then();
       else otherwise?.();
       return;
     }
@@ -351,7 +389,7 @@ export class Compiler extends Expressions {
     this.nesting++;
     const since = this.writes;
     // What the loop writes is not known yet.
-    this.joinOrigins(-1);
+    for (let variable = 0; variable < this.variables; variable++) this.forgetOrigin(variable);
     body((condition) => this.jump(label, condition));
     this.loops--;
     this.nesting--;
@@ -368,17 +406,19 @@ export class Compiler extends Expressions {
   override recycle(): void {
     this.slots = 0;
     this.constants = 0;
-    this.used.fill(0);
+    for (let type = 0; type < this.used.length; type++) this.used[type] = 0;
     this.variables = this.lastingVariables;
-    for (let variable = 0; variable < this.variables; variable++) this.forgetReads(variable);
+    this.epoch = (this.epoch + 1) | 0;
   }
 
   /** Puts a value onto WebAssembly's stack, for code written next to this by hand. */
   push(value: Value): void {
     if (value >= 0) {
-      const local = this.slotLocals[value >> 3];
+      const { slotTable } = this;
+      const row = value & rowMask;
+      const local = slotTable[row + slotRow.local];
       if (local === stale) throw new Error('value of a variable that was written since: copy it before');
-      if (this.slotVariables[value >> 3] >= 0 && this.slotLoops[value >> 3] < this.loops) {
+      if (slotTable[row + slotRow.loops] < this.loops && slotTable[row + slotRow.variable] >= 0) {
         throw new Error(
           'value of a variable that was read before a loop: read it in the loop, or copy it before',
         );
@@ -387,7 +427,8 @@ export class Compiler extends Expressions {
       return;
     }
     const row = ~value >> 3;
-    const [low, high] = [this.constantLow[row], this.constantHigh[row]];
+    const low = this.constantHalves[2 * row];
+    const high = this.constantHalves[2 * row + 1];
     switch (this.typeOf(value)) {
       case ValueType.i32:
         this.code.i32Const(low);
@@ -415,34 +456,39 @@ export class Compiler extends Expressions {
 
   private constant(type: number, low: number, high: number): Value {
     const row = this.constants++;
-    this.constantLow[row] = low;
-    this.constantHigh[row] = high;
+    this.constantHalves[2 * row] = low;
+    this.constantHalves[2 * row + 1] = high;
     return ~((row << 3) | (type - typeBase));
   }
 
   private newSlot(local: number): number {
-    this.slotLocals[this.slots] = local;
-    this.slotVariables[this.slots] = -1;
-    this.slotLoops[this.slots] = this.loops;
-    this.slotRoots[this.slots] = ++this.roots;
-    this.slotDistances[this.slots] = 0;
+    const at = this.slots << rowShift;
+    if (at === this.slotTable.length) this.slotTable = doubled(this.slotTable);
+    const { slotTable } = this;
+    slotTable[at + slotRow.local] = local;
+    slotTable[at + slotRow.variable] = -1;
+    slotTable[at + slotRow.loops] = this.loops;
+    slotTable[at + slotRow.root] = ++this.roots;
+    slotTable[at + slotRow.distance] = 0;
     return this.slots++;
   }
 
   private newVariable(local: number, type: number): Variable {
     const variable = this.variables++;
-    this.variableTypes[variable] = type;
-    this.variableLocals[variable] = local;
-    this.variableRoots[variable] = ++this.roots;
-    this.variableDistances[variable] = 0;
-    this.writtenAt[variable] = 0;
-    this.forgetReads(variable);
+    const row = variable << rowShift;
+    if (row === this.variableTable.length) this.variableTable = doubled(this.variableTable);
+    this.variableTable[row + variableRow.type] = type;
+    this.variableTable[row + variableRow.local] = local;
+    this.forgetOrigin(variable);
+    this.forgetReads(row);
     return variable;
   }
 
-  private forgetReads(variable: Variable): void {
-    this.variableAlias[variable] = -1;
-    this.variableReads[variable] = -1;
+  private forgetReads(row: number): void {
+    const { variableTable } = this;
+    variableTable[row + variableRow.alias] = -1;
+    variableTable[row + variableRow.read] = -1;
+    variableTable[row + variableRow.epoch] = this.epoch;
   }
 
   private takeLocal(type: ValueType): number {
@@ -487,10 +533,10 @@ export class Compiler extends Expressions {
   }
 
   private scalar(constant: Value): number | bigint {
-    const row = ~constant >> 3;
-    const low = this.constantLow[row];
+    const row = 2 * (~constant >> 3);
+    const low = this.constantHalves[row];
     return this.typeOf(constant) === ValueType.i64
-      ? (BigInt(this.constantHigh[row]) << 32n) | BigInt(low >>> 0)
+      ? (BigInt(this.constantHalves[row + 1]) << 32n) | BigInt(low >>> 0)
       : low;
   }
 
@@ -498,9 +544,15 @@ export class Compiler extends Expressions {
   private isNeutral(op: number, constant: Value): boolean {
     const neutral = neutralConstants[op & 0xff];
     if (neutral === 0 || (op & 0xff00) !== 0) return false;
-    const row = ~constant >> 3;
+    const row = 2 * (~constant >> 3);
     const wanted = neutral === 1 ? 0 : -1;
-    if (this.constantLow[row] !== wanted) return false;
-    return this.typeOf(constant) !== ValueType.i64 || this.constantHigh[row] === wanted;
+    if (this.constantHalves[row] !== wanted) return false;
+    return this.typeOf(constant) !== ValueType.i64 || this.constantHalves[row + 1] === wanted;
   }
+}
+
+function doubled(table: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(2 * table.length);
+  larger.set(table);
+  return larger;
 }

@@ -18,29 +18,26 @@ const funcref = 0x70;
 /** Puts functions together to a module. Indices count imports first, as in the binary format: import before you define. */
 export class ModuleBuilder {
   private readonly types: FunctionType[] = [];
-  private readonly typeKeys = new Map<string, number>();
   private readonly imports: ((out: ByteWriter) => void)[] = [];
   private readonly exports: ((out: ByteWriter) => void)[] = [];
   private readonly functionTypes: number[] = [];
   private readonly functionNames = new Map<number, string>();
-  private readonly bodies: Uint8Array[] = [];
-  private readonly hints: { index: number; bytes: Uint8Array }[] = [];
+  /** Bodies with their sizes in front, one behind the other. */
+  private readonly bodies = new ByteWriter(0);
+  private bodyCount = 0;
+  /** Of each function that has any: its index, how many, and offset and value of each. */
+  private readonly hints: number[] = [];
+  private hintedFunctions = 0;
   private readonly elements: { offset: number; functions: readonly number[] }[] = [];
   private memory: MemoryShape | undefined;
   private table: { minimum: number; maximum: number | undefined } | undefined;
   private importedFunctions = 0;
   private importedGlobals = 0;
-  private readonly locals = new ByteWriter(64);
 
   /** Index of a function type; equal types share one. */
   type(type: FunctionType): number {
-    const key = `${type.parameters.join()}:${type.results.join()}`;
-    let index = this.typeKeys.get(key);
-    if (index === undefined) {
-      index = this.types.push(type) - 1;
-      this.typeKeys.set(key, index);
-    }
-    return index;
+    const known = this.types.findIndex((other) => other === type || isSameType(other, type));
+    return known >= 0 ? known : this.types.push(type) - 1;
   }
 
   importFunction(module: string, name: string, type: FunctionType): number {
@@ -85,17 +82,16 @@ export class ModuleBuilder {
 
   /** Takes the body that `code` holds; functions are defined in the order in which they were declared. */
   define(index: number, code: CodeWriter): void {
-    const expected = this.importedFunctions + this.bodies.length;
+    const { bodies } = this;
+    const expected = this.importedFunctions + this.bodyCount;
     if (index !== expected) throw new Error(`function ${index} defined, ${expected} is next`);
-    const { locals } = this;
     locals.length = 0;
     writeLocals(locals, code.localTypes, code.parameterCount);
-    const start = locals.length;
-    const body = new Uint8Array(start + code.body.length);
-    body.set(locals.bytes.subarray(0, start));
-    body.set(code.body.bytes.subarray(0, code.body.length), start);
-    if (code.hints.length > 0) this.takeHints(index, code.hints, start);
-    this.bodies.push(body);
+    bodies.unsigned(locals.length + code.body.length);
+    bodies.append(locals.bytes.subarray(0, locals.length));
+    bodies.append(code.body.bytes.subarray(0, code.body.length));
+    this.bodyCount++;
+    if (code.hints.length > 0) this.takeHints(index, code.hints, locals.length);
   }
 
   exportFunction(index: number, name: string): void {
@@ -109,9 +105,9 @@ export class ModuleBuilder {
 
   /** The finished module. */
   finish(): Uint8Array<ArrayBuffer> {
-    const undefinedFunctions = this.functionTypes.length - this.bodies.length;
+    const undefinedFunctions = this.functionTypes.length - this.bodyCount;
     if (undefinedFunctions !== 0) throw new Error(`${undefinedFunctions} declared functions have no body`);
-    const out = new ByteWriter(this.bodies.reduce((sum, bytes) => sum + bytes.length + 8, 1024));
+    out.length = 0;
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
     list(out, section.type, this.types, (into, type) => {
       into.byte(0x60);
@@ -137,12 +133,15 @@ export class ModuleBuilder {
       for (const index of functions) into.unsigned(index);
     });
     if (this.hints.length > 0) this.writeHints(out);
-    list(out, section.code, this.bodies, (into, bytes) => {
-      into.unsigned(bytes.length);
-      into.append(bytes);
-    });
+    if (this.bodyCount > 0) {
+      out.byte(section.code);
+      const start = out.skipSize();
+      out.unsigned(this.bodyCount);
+      out.append(this.bodies.bytes.subarray(0, this.bodies.length));
+      out.setSize(start);
+    }
     if (this.functionNames.size > 0) this.writeNames(out);
-    return out.bytes.subarray(0, out.length);
+    return out.take();
   }
 
   private import(module: string, name: string, what: number, describe: (out: ByteWriter) => void): void {
@@ -164,22 +163,24 @@ export class ModuleBuilder {
 
   /** Branch hinting proposal: offsets count from the start of the body, local declarations included. */
   private takeHints(index: number, hints: readonly number[], start: number): void {
-    const out = new ByteWriter(hints.length * 4 + 8);
-    out.unsigned(hints.length / 2);
-    for (let i = 0; i < hints.length; i += 2) {
-      out.unsigned(start + hints[i]);
-      out.unsigned(1);
-      out.byte(hints[i + 1]);
-    }
-    this.hints.push({ index, bytes: out.take() });
+    this.hintedFunctions++;
+    this.hints.push(index, hints.length / 2);
+    for (let i = 0; i < hints.length; i += 2) this.hints.push(start + hints[i], hints[i + 1]);
   }
 
   private writeHints(out: ByteWriter): void {
+    const { hints } = this;
     custom(out, 'metadata.code.branch_hint', () => {
-      out.unsigned(this.hints.length);
-      for (const { index, bytes } of this.hints) {
-        out.unsigned(index);
-        out.append(bytes);
+      out.unsigned(this.hintedFunctions);
+      for (let at = 0; at < hints.length; ) {
+        out.unsigned(hints[at++]);
+        const count = hints[at++];
+        out.unsigned(count);
+        for (const end = at + 2 * count; at < end; at += 2) {
+          out.unsigned(hints[at]);
+          out.unsigned(1);
+          out.byte(hints[at + 1]);
+        }
       }
     });
   }
@@ -235,16 +236,30 @@ function writeTable(out: ByteWriter, minimum: number, maximum: number | undefine
   if (maximum !== undefined) out.unsigned(maximum);
 }
 
+function isSameType(one: FunctionType, other: FunctionType): boolean {
+  return isSameList(one.parameters, other.parameters) && isSameList(one.results, other.results);
+}
+
+function isSameList(one: readonly ValueType[], other: readonly ValueType[]): boolean {
+  return one.length === other.length && one.every((type, i) => type === other[i]);
+}
+
+/** Declarations of one function's locals; a whole module. */
+const locals = new ByteWriter(256);
+const out = new ByteWriter(1 << 14);
+
 /** Runs of equal types, as the format wants them. */
 function writeLocals(out: ByteWriter, types: readonly number[], parameters: number): void {
-  const runs: number[] = [];
+  const isLastOfRun = (i: number): boolean => i + 1 === types.length || types[i + 1] !== types[i];
+  let runs = 0;
+  for (let i = parameters; i < types.length; i++) if (isLastOfRun(i)) runs++;
+  out.unsigned(runs);
+  let length = 0;
   for (let i = parameters; i < types.length; i++) {
-    if (runs.length > 0 && runs[runs.length - 1] === types[i]) runs[runs.length - 2]++;
-    else runs.push(1, types[i]);
-  }
-  out.unsigned(runs.length / 2);
-  for (let i = 0; i < runs.length; i += 2) {
-    out.unsigned(runs[i]);
-    out.byte(runs[i + 1]);
+    length++;
+    if (!isLastOfRun(i)) continue;
+    out.unsigned(length);
+    out.byte(types[i]);
+    length = 0;
   }
 }

@@ -5,7 +5,7 @@ export interface ByteReceiver {
 }
 
 /** Ctrl-A: the next key is for nest86, as in QEMU. */
-const escape = 1;
+const commandKey = 1;
 const escapeHelp = `
 Ctrl-A x       quit
 Ctrl-A h       this help
@@ -28,7 +28,7 @@ export class Terminal {
   type(bytes: Uint8Array): void {
     for (const byte of bytes) {
       if (this.isEscaped) this.command(byte);
-      else if (byte === escape && this.isKeyboard) this.isEscaped = true;
+      else if (byte === commandKey && this.isKeyboard) this.isEscaped = true;
       else this.waiting.push(byte);
     }
   }
@@ -45,7 +45,7 @@ export class Terminal {
     this.isEscaped = false;
     const key = String.fromCharCode(byte).toLowerCase();
     if (key === 'x') this.hasQuit = true;
-    else if (byte === escape) this.waiting.push(byte);
+    else if (byte === commandKey) this.waiting.push(byte);
     else if (key === 'h') this.show(escapeHelp);
   }
 }

@@ -34,13 +34,29 @@ export class RetiredTime implements TimeSource {
   }
 }
 
-/** Numbers that look random and are the same in each run: xorshift (Marsaglia, 2003). @param seed any whole number but 0 */
+/** Numbers that look random and are the same in each run: xorshift (Marsaglia, 2003). */
+export class RandomNumbers {
+  /** The last number, from which the next one follows; never 0. */
+  state: number;
+
+  /** @param seed any whole number but 0 */
+  constructor(seed: number) {
+    this.state = seed | 0 || 1;
+  }
+
+  /** 32 bits. */
+  next(): number {
+    let { state } = this;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    this.state = state;
+    return state;
+  }
+}
+
+/** {@link RandomNumbers} for those who need no more than the next one. */
 export function seededRandom(seed: number): () => number {
-  let value = seed | 0 || 1;
-  return () => {
-    value ^= value << 13;
-    value ^= value >>> 17;
-    value ^= value << 5;
-    return value;
-  };
+  const numbers = new RandomNumbers(seed);
+  return () => numbers.next();
 }

@@ -36,8 +36,8 @@ export class Boundary implements EventTarget {
   isStepping = false;
   isDelivered = false;
   /** Count at the last delivery, and how many deliveries there were at that count. */
-  private retiredAtDelivery = -1;
-  private fruitless = 0;
+  retiredAtDelivery = -1;
+  fruitless = 0;
 
   constructor(
     private readonly processor: Processor,

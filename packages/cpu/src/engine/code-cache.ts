@@ -36,6 +36,12 @@ export interface Block {
   /** How often it had run when it was hot or compiled first; before that 0. */
   executions: number;
   isValid: boolean;
+  /** Blocks that are linked to it. */
+  readonly comers: Block[];
+  /** An indirect branch, a return that was not foreseen, or an event has come to it. */
+  isAddressed: boolean;
+  /** A region holds it, but was entered there too often to have no entry for it. */
+  isMissed: boolean;
   /** Byte address of the 64-bit count of its runs in regions; 0: nobody counts. */
   readonly counter: number;
   /** Another block whose start has the same hash. */
@@ -43,10 +49,12 @@ export interface Block {
 }
 
 /** Blocks that were compiled together. */
-interface Region {
+export interface Region {
   /** In the table of regions. */
   readonly slot: number;
   readonly blocks: readonly Block[];
+  /** By block: linear address of its page less that of the first block's page. */
+  readonly pageDeltas: readonly number[];
 }
 
 /** The second page of an instruction that crosses: its host address, or -1 if it cannot be fetched. */
@@ -231,6 +239,9 @@ export class CodeCache {
       heat,
       executions: 0,
       isValid: true,
+      comers: [],
+      isAddressed: false,
+      isMissed: false,
       counter: isKept && this.observation !== undefined ? rec : 0,
       sameHash: undefined,
     };
@@ -262,15 +273,16 @@ export class CodeCache {
     return Math.max(0, block.heat - this.view.getInt32(rec + record.heat, true));
   }
 
-  /** Room for one more record, as for an edge to another page; 0 if there is none. */
-  extraRecord(block: Block): number {
-    if (this.next + recordSize > this.end) return 0;
+  /** Room for more records, as for an edge to another page; 0 if there is none. */
+  extraRecord(block: Block, count = 1): number {
     const rec = this.next;
-    this.next += recordSize;
+    const end = rec + count * recordSize;
+    if (end > this.end) return 0;
+    this.next = end;
     // A block that was not kept lay there and has been run: it must not be made stale any more.
     if (this.transient?.record === rec) this.transient = undefined;
-    this.numberOfRecord[(rec - this.first) / recordSize] =
-      this.numberOfRecord[(block.record - this.first) / recordSize];
+    const number = this.numberOfRecord[(block.record - this.first) / recordSize];
+    this.numberOfRecord.fill(number, (rec - this.first) / recordSize, (end - this.first) / recordSize);
     return rec;
   }
 
@@ -352,24 +364,27 @@ export class CodeCache {
     if (!block.isValid) return;
     this.invalidations++;
     this.makeStale(block);
-    const { view } = this;
     this.forgetStart(block);
     this.unlist(block.page, block);
     if (block.secondPage >= 0) this.unlist(block.secondPage, block);
     // A region is one piece: its other blocks are interpreted again.
     if (block.regions.length > 0) this.noteRewriting(block.page);
-    for (const region of block.regions) {
-      this.handlers.removeRegion(region.slot);
-      for (const other of region.blocks) {
-        other.regions = other.regions.filter((candidate) => candidate !== region);
-        if (!other.isCompiled || view.getInt32(other.record + record.slot, true) !== region.slot) continue;
-        other.isCompiled = false;
-        if (other.isValid) {
-          view.setUint16(other.record + record.handler, Row.block, true);
-          view.setInt32(other.record + record.heat, other.heat, true);
-        }
-        this.observation?.decided(other);
+    for (const region of block.regions) this.dissolve(region);
+  }
+
+  /** A region's blocks are interpreted again. */
+  dissolve(region: Region): void {
+    const { view } = this;
+    this.handlers.removeRegion(region.slot);
+    for (const other of region.blocks) {
+      other.regions = other.regions.filter((candidate) => candidate !== region);
+      if (!other.isCompiled || view.getInt32(other.record + record.slot, true) !== region.slot) continue;
+      other.isCompiled = false;
+      if (other.isValid) {
+        view.setUint16(other.record + record.handler, Row.block, true);
+        view.setInt32(other.record + record.heat, other.heat, true);
       }
+      this.observation?.decided(other);
     }
   }
 

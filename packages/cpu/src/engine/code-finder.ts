@@ -3,11 +3,12 @@ import { Access, Fast, Fault, type Mmu, type PagingContext, Translation } from '
 import type { FastBanks } from '../memory/fast-banks.ts';
 import type { SecondStageFaults } from '../memory/processor-memory.ts';
 import type { CodeMode } from '../records/code-mode.ts';
-import { Row, record } from '../records/layout.ts';
+import { Row, record, recordSize } from '../records/layout.ts';
 import { Exception } from '../semantics/operation.ts';
 import { stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 import { Unwind } from '../system/fault.ts';
+import type { HostStops } from '../system/host-stops.ts';
 import { type Block, fetchFault, limitFault, maximumBlock } from './code-cache.ts';
 import type { Engine } from './engine.ts';
 
@@ -128,8 +129,21 @@ export class CodeFinder {
     // Longer than the budget: a shorter one is made, for once.
     if (block !== undefined && block.count > left) return this.translate(host, offset, low, high, left, room);
     if (block === undefined) return undefined;
+    if (isIndirect) block.isAddressed = true;
     if (isIndirect && block.secondPage < 0) this.banks.fillJump(low, high, block.record, host);
     return block;
+  }
+
+  /** How many instructions the block at an instruction pointer may have to end ahead of the first breakpoint behind its start; at most `left`. */
+  countToStop(ripLow: number, ripHigh: number, left: number, stops: HostStops): number {
+    const block = this.find(ripLow, ripHigh, left);
+    if (block === undefined) return 1;
+    const { view } = this.engine;
+    for (let i = 1; i < block.count; i++) {
+      const offset = view.getUint16(block.record + (i + 1) * recordSize + record.position, true) & 0xfff;
+      if (stops.isAt(this.pageLow | offset, this.pageHigh)) return i;
+    }
+    return left;
   }
 
   /** The block at an offset of the present page that follows a call; nothing is fetched. */

@@ -86,7 +86,9 @@ export class Linker {
       if (Math.abs(delta) >= 2 ** 31) return;
       link = this.edge(source, Row.page, block.start, link, delta, block.page);
     }
-    if (link !== 0) engine.view.setInt32(rec + field, link, true);
+    if (link === 0) return;
+    engine.view.setInt32(rec + field, link, true);
+    block.comers.push(source);
   }
 
   /** Whether the target is within the limit, or canonical. */

@@ -12,6 +12,7 @@ import { Breakpoints, isRepeated, singleStep } from '../system/breakpoints.ts';
 import { type Capabilities, capabilitiesOf } from '../system/capabilities.ts';
 import { EventDelivery, EventType } from '../system/exceptions.ts';
 import { GuestFault, guestFault, Unwind } from '../system/fault.ts';
+import { HostStops } from '../system/host-stops.ts';
 import type {
   CpuidSource,
   IoPorts,
@@ -34,6 +35,7 @@ import { banksPerProcessor, type Engine } from './engine.ts';
 import { Linker } from './linker.ts';
 import { ModeFinder } from './mode-of.ts';
 import type { InterruptSource, ProcessorParts } from './parts.ts';
+import { type ProcessorState, restoreProcessor, saveProcessor } from './processor-state.ts';
 import { serviceOf } from './service-table.ts';
 import { noteSiblings } from './sibling-banks.ts';
 import { namedExits, type ProcessorStatistics } from './statistics.ts';
@@ -81,6 +83,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   readonly banks: FastBanks;
   /** @internal */
   readonly breakpoints: Breakpoints;
+  /** Where a debugger stops the processor: {@link stopsChanged} is to be called after a change. */
+  readonly stops: HostStops = new HostStops();
   readonly mmu: Mmu;
   /** Control registers of the code that runs: those of `ProcessorParts.context`, or a guest's. */
   context: PagingContext;
@@ -124,7 +128,8 @@ export class Processor implements SystemUnit, VirtualizationUnit {
   private readonly linker: Linker;
   private readonly modes: ModeFinder;
   private readonly onSmm: ((isInside: boolean) => void) | undefined;
-  private readonly boundary: Boundary;
+  /** @internal */
+  readonly boundary: Boundary;
   private readonly arbiter: EventArbiter;
   /** The run ends before the next instruction. */
   private isStopping = false;
@@ -141,7 +146,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     const place = engine.place(this, index);
     const { buffer } = engine.memory;
     this.state = new VcpuState(buffer, place.state, stateSize);
-    this.banks = new FastBanks(buffer, place.banks, banksPerProcessor);
+    this.banks = new FastBanks(buffer, place.banks, banksPerProcessor, this.stops);
     this.mmu = parts.mmu;
     this.context = parts.context;
     this.breakpoints = new Breakpoints(this.state);
@@ -154,6 +159,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       buffer,
       this.interception,
       this.breakpoints,
+      this.stops,
     );
     this.finder = new CodeFinder(engine, this.state, this.banks, parts.mmu, parts.context, this.interception);
     this.linker = new Linker(engine, this.state, this.finder);
@@ -204,6 +210,11 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     if (this.breakpoints.watchesData) this.banks.clearTranslations();
   }
 
+  /** Pages with stops must not be in the fast TLB. */
+  stopsChanged(): void {
+    this.banks.clearTranslations();
+  }
+
   smmChanged(isInside: boolean): void {
     this.onSmm?.(isInside);
   }
@@ -226,6 +237,19 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     this.breakpoints.update();
     this.banks.clearTranslations();
     this.forgetReturns();
+  }
+
+  /** Between runs: all that the rest of a run depends on, but for memory and what the parts hold that the processor was given. */
+  save(): ProcessorState {
+    return saveProcessor(this, !this.contextIsStale && !this.modeIsStale);
+  }
+
+  /** Memory and parts must be as they were then. @throws ProcessorStateError if it is not of this version; nothing has changed then */
+  restore(state: ProcessorState): void {
+    restoreProcessor(this, state, () => {
+      this.stateChanged();
+      this.prepare();
+    });
   }
 
   get statistics(): ProcessorStatistics {
@@ -264,7 +288,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     this.ripLow = state.low('rip');
     this.ripHigh = state.high('rip');
     while (this.retired < end && !this.isStopping) {
-      if (!this.beginStay()) break;
+      if (!this.beginStay() || (this.stops.watchesCode && this.meetsStop())) break;
       const { deadline } = this;
       const left = (deadline > this.retired ? Math.min(end, deadline) : end) - this.retired;
       const isTrapped = this.interception?.controls.monitorTrap === true;
@@ -283,11 +307,13 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     }
     state.setPair('rip', this.ripLow, this.ripHigh);
     if (this.problem !== '') return 'problem';
-    return this.retired >= end ? 'limit' : 'stopped';
+    // A processor that waits, or gives up its turn, says so also where the run would have ended anyway.
+    return this.isStopping || this.retired < end ? 'stopped' : 'limit';
   }
 
   /** One instruction, or the delivery of one event: an exception's handler has not begun then. What a debugger calls a step. */
   step(): RunEnd {
+    this.stops.pass(this.state.low('rip'), this.state.high('rip'), this.retired);
     this.boundary.isStepping = true;
     const end = this.run(1);
     this.boundary.isStepping = false;
@@ -397,16 +423,33 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     while (this.retired < stayEnd && !this.isStopping) {
       // A stay in generated code ends now and then, so that the engine may replace it by better code.
       const left = Math.min(stayEnd - this.retired, longestStay);
-      const known = left >= maximumBlock ? this.finder.known(this.ripLow, this.ripHigh) : 0;
-      if (known !== 0) this.enter(known, this.finder.pageHost, left);
+      const { finder, ripLow, ripHigh } = this;
+      // In a page with breakpoints of a debugger each block is gone to from here alone.
+      const isWatched = this.stops.hasCode(finder.linear(ripLow), finder.linearHigh(ripHigh));
+      if (isWatched && this.meetsStop()) return;
+      const known = left >= maximumBlock && !isWatched ? finder.known(ripLow, ripHigh) : 0;
+      if (known !== 0) this.enter(known, finder.pageHost, left);
       else {
-        const block = this.finder.find(this.ripLow, this.ripHigh, left);
-        if (block !== undefined) this.enter(block.record, block.page, left);
-        else if (this.finder.hasFault) this.fetchFault();
+        const most = isWatched ? finder.countToStop(ripLow, ripHigh, left, this.stops) : left;
+        const block = finder.find(ripLow, ripHigh, most);
+        if (block !== undefined) this.enter(block.record, block.page, isWatched ? block.count : left);
+        else if (finder.hasFault) this.fetchFault();
       }
       if (this.contextIsStale || this.modeIsStale) this.prepare();
       if (this.needsLook()) return;
     }
+  }
+
+  /** Whether the run ends ahead of the next instruction, for a debugger, which knows then. */
+  private meetsStop(): boolean {
+    this.prepare();
+    const { stops, finder, ripLow, ripHigh, retired } = this;
+    const [low, high] = [finder.linear(ripLow), finder.linearHigh(ripHigh)];
+    if (!stops.isAt(low, high) || stops.passes(ripLow, ripHigh, retired)) return false;
+    stops.pass(ripLow, ripHigh, retired);
+    this.isStopping = true;
+    stops.onMet({ kind: 'execute', low, high, bytes: 1 });
+    return true;
   }
 
   /** Whether the run loop must look between instructions before anything else retires. */

@@ -1,9 +1,11 @@
 import { Fast, type TlbListener } from '@nest86/mmu';
+import type { HostStops } from '../system/host-stops.ts';
 import {
   bankSize,
   codeEntries,
   codeEntriesOffset,
   codeEntry,
+  codeGenerationOffset,
   jumpCacheEntries,
   jumpCacheEntry,
   jumpCacheFactor,
@@ -18,6 +20,8 @@ const keyWords = 6;
 const Filled = { data: 1, code: 2 } as const;
 /** No page has this tag: its low bits are not zero. */
 const noTag = -1;
+/** The last number that a bank got for its entries for code. */
+let generations = 0;
 
 /**
  * The pool of fast-TLB banks of one processor. A bank serves one key: a context of the TLB backend, a privilege, a code mode. When all are
@@ -37,11 +41,12 @@ export class FastBanks implements TlbListener {
   /** Byte address of the bank in use. */
   current: number;
 
-  /** @param first byte address of the banks, a multiple of 16 */
+  /** @param first byte address of the banks, a multiple of 16 @param stops whose pages are not entered */
   constructor(
     buffer: ArrayBufferLike,
     private readonly first: number,
     private readonly count: number,
+    private readonly stops: HostStops,
   ) {
     this.words = new Int32Array(buffer, 0, (first + count * bankSize) / 4);
     this.keys = new Int32Array(count * keyWords).fill(-2);
@@ -128,6 +133,7 @@ export class FastBanks implements TlbListener {
 
   /** As `fill`. @param bank address */
   fillIn(bank: number, low: number, high: number, kinds: number, host: number): void {
+    if (this.stops.hasData(low, high)) return;
     const { words } = this;
     this.fills[(bank - this.first) / bankSize]++;
     const page = low & ~0xfff;
@@ -141,12 +147,14 @@ export class FastBanks implements TlbListener {
   }
 
   fillCode(low: number, high: number, host: number): void {
+    if (this.stops.hasCode(low, high)) return;
     const { words } = this;
     const at = this.codeAt(this.current, low);
     words[at] = low & ~0xfff;
     words[at + 1] = high;
     words[at + 2] = host;
     this.note(this.current, Filled.code);
+    this.codeChanged(this.current);
   }
 
   /** Host address of a code page in the current bank, or -1. */
@@ -235,7 +243,17 @@ export class FastBanks implements TlbListener {
     if (words[code] === page && words[code + 1] === high) {
       words[code] = noTag;
       words[code + 1] = noTag;
+      this.codeChanged(bank);
     }
+  }
+
+  /** What regions know about their pages is to be found out anew. */
+  private codeChanged(bank: number): void {
+    const { words } = this;
+    const at = (bank + codeGenerationOffset) >> 2;
+    generations++;
+    words[at] = generations | 0;
+    words[at + 1] = Math.floor(generations / 2 ** 32);
   }
 
   private codeAt(bank: number, low: number): number {
@@ -251,6 +269,7 @@ export class FastBanks implements TlbListener {
     if ((filled[bank] & Filled.code) !== 0) {
       const code = start + codeEntriesOffset / 4;
       words.fill(noTag, code, code + codeEntries * (codeEntry.size / 4));
+      this.codeChanged(this.first + bank * bankSize);
     }
     filled[bank] = 0;
   }

@@ -29,7 +29,9 @@ export const jumpCacheEntries = 4096;
 export const jumpCacheFactor = 0x9e3779b1;
 /** From a bank's first byte. */
 export const jumpCacheOffset = 40960;
-export const bankSize = 106496;
+/** From a bank's first byte: i64, a number that changes whenever one of the bank's entries for code does; no two banks ever have the same. */
+export const codeGenerationOffset = 106496;
+export const bankSize = 106560;
 
 /** What generated code asks of the slow path: bits of the `what` of an access. Bits 7:0 are the number of bytes. */
 export const AccessRequest = {

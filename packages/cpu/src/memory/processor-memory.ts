@@ -13,6 +13,7 @@ import { stateOffset } from '../state/layout.ts';
 import type { VcpuState } from '../state/vcpu-state.ts';
 import type { Breakpoints } from '../system/breakpoints.ts';
 import { guestFault, pageFault, Unwind } from '../system/fault.ts';
+import type { HostStops } from '../system/host-stops.ts';
 import type { LinearMemory } from '../system/unit.ts';
 import { Answer } from '../virtualization/extension.ts';
 import type { FastBanks } from './fast-banks.ts';
@@ -77,6 +78,7 @@ export class ProcessorMemory implements LinearMemory {
     buffer: ArrayBufferLike,
     private readonly faults: SecondStageFaults | undefined,
     private readonly breakpoints: Breakpoints,
+    private readonly stops: HostStops,
   ) {
     this.physical = mmu.memory;
     this.quick = new QuickAccess(state, banks, breakpoints);
@@ -100,6 +102,7 @@ export class ProcessorMemory implements LinearMemory {
     const inPage = 0x1000 - (low & 0xfff);
     const { out } = this;
     if (!this.translate(low, high, kind, what) || this.waitsForTurn()) return -1;
+    if (this.stops.watchesData && this.waitsForStop(low, high, what)) return -1;
     const isWatched = this.breakpoints.watchesData;
     const scratch = this.state.address + stateOffset.scratch + 64 * (what >>> AccessRequest.slotShift);
     const pending = this.pending[what >>> AccessRequest.slotShift];
@@ -176,6 +179,18 @@ export class ProcessorMemory implements LinearMemory {
     if (this.out.offset >= 0 || this.out.apicAccess || this.isAlone) return false;
     this.state.set('faultVector', Unwind.alone);
     return true;
+  }
+
+  /** The same for what a debugger watches: the run ends right behind the instruction. */
+  private waitsForStop(low: number, high: number, what: number): boolean {
+    const { stops, isAlone } = this;
+    const isWrite = (what & AccessRequest.write) !== 0;
+    const isRead = !isWrite || (what & AccessRequest.modify) !== 0;
+    const stop = stops.watching(low, high, what & 0xff, isRead, isWrite);
+    if (stop === undefined) return false;
+    if (isAlone) stops.onMet(stop);
+    else this.state.set('faultVector', Unwind.alone);
+    return !isAlone;
   }
 
   private secondStageVector(kind: number, low: number, high: number): number {
@@ -297,6 +312,7 @@ export class ProcessorMemory implements LinearMemory {
     }
     let value = 0;
     if (!system && this.breakpoints.watchesData) this.breakpoints.access(low, high, bytes, false);
+    if (this.stops.watchesData) this.stops.access(low, high, bytes, false);
     for (let done = 0; done < bytes; ) {
       const at = (low + done) | 0;
       const size = Math.min(0x1000 - (at & 0xfff), pieceSize(at, bytes - done));
@@ -322,6 +338,7 @@ export class ProcessorMemory implements LinearMemory {
     }
     if ((low & 0xfff) + bytes > 0x1000) this.probe(low, high, bytes, true, system);
     if (!system && this.breakpoints.watchesData) this.breakpoints.access(low, high, bytes, true);
+    if (this.stops.watchesData) this.stops.access(low, high, bytes, true);
     for (let done = 0; done < bytes; ) {
       const at = (low + done) | 0;
       const size = pieceSize(at, bytes - done);

@@ -24,7 +24,7 @@ export const record = {
   heat: 4,
   /** u32, of a record that enters another page: the record to go to. */
   target: 4,
-  /** u32, of a block's first record that leads to a region: the region's slot; its `displacement` is the block's number there. */
+  /** u32, of a block's first record that leads to a region: the region's slot; its `displacement` says where it is entered, see `RegionEntry`. */
   slot: 4,
 } as const;
 

@@ -1,6 +1,7 @@
 import type { Block, CodeCache } from '../engine/code-cache.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import { Row, record, recordSize } from '../records/layout.ts';
+import { mostPages } from './region-pages.ts';
 import { type BlockSteps, linksOf, type Step } from './region-steps.ts';
 
 /** How large regions may be: what the host's optimising compiler takes in reasonable time (engine-decision A). */
@@ -9,22 +10,31 @@ export interface RegionLimits {
   readonly instructions: number;
 }
 
-/** A block that may become part of the region, and how often it runs for each time that the region is entered. */
+/** A block that may become part of the region, and how often it has run after those that lead to it. */
 interface Candidate {
   readonly record: number;
   readonly pageDelta: number;
   weight: number;
 }
 
-/** Rarer blocks stay out: one in so many. */
+/** Blocks that run rarer than the entry stay out: one in so many. */
 const rarest = 1 / 32;
+/** Bytes between a page and the first: so two distances may be added. */
+const farthest = 2 ** 30;
 /** Instructions that other regions hold as well, for each that none does: functions that many call. */
-const sharedPart = 0.5;
+const sharedPart = 0.3;
 
-/** Chooses what becomes one region: from an entry, whatever is reached most often, by what the interpreter has counted. */
+/**
+ * Chooses what becomes one region: from an entry, whatever is reached and not rare, by what the interpreter has counted. What is nearest to the entry comes
+ * first, so that ways that part and meet again lie in one region: its size is seldom the limit, and to leave it costs more than blocks that run seldom.
+ */
 export class RegionCollector {
+  /** In the order in which they were met. */
   private readonly candidates: Candidate[] = [];
-  private readonly seen = new Map<number, Candidate | undefined>();
+  private readonly seen = new Map<number, Candidate>();
+  /** Least weight. */
+  private readonly pages: { host: number; delta: number }[] = [];
+  private least = 0;
   private code!: CodeCache;
 
   constructor(
@@ -39,30 +49,42 @@ export class RegionCollector {
     this.code = code;
     candidates.length = 0;
     seen.clear();
-    this.propose(entry.record, 0, 1);
+    this.pages.length = 0;
+    const executions = Math.max(1, code.executions(entry.record));
+    this.least = executions * rarest;
+    this.propose(entry.record, 0, executions);
     const chosen: BlockSteps[] = [];
     let instructions = 0;
     let shared = 0;
-    for (let next = this.takeBest(); next !== undefined; next = this.takeBest()) {
-      const { pageDelta, weight } = next;
-      const block = code.blockOf(next.record);
-      if (block === undefined || block.record !== next.record || !block.isValid) continue;
+    // More are proposed on the way.
+    for (const { record: start, pageDelta, weight } of candidates) {
+      const block = code.blockOf(start);
+      if (block === undefined || block.record !== start || !block.isValid) continue;
       // What crosses into another page is interpreted.
       if (block.secondPage >= 0) continue;
       if (chosen.length > 0) {
         if (instructions + block.count > limits.instructions) continue;
-        if (block.isCompiled) {
+        if (block.regions.length > 0) {
           if (shared + block.count > (instructions - shared) * sharedPart) continue;
           shared += block.count;
         }
       }
-      const steps = this.steps(block);
+      if (!this.hasRoomFor(block.page, pageDelta)) continue;
+      const one = this.read(block, pageDelta);
       instructions += block.count;
-      chosen.push({ block, steps, pageDelta });
+      chosen.push(one);
       if (chosen.length >= limits.blocks) break;
-      this.proposeSuccessors(block, steps, pageDelta, weight);
+      this.proposeSuccessors(one, weight);
     }
     return this.inOrder(chosen);
+  }
+
+  /** Whether a page can be one of the region's; if so, it is now. */
+  private hasRoomFor(host: number, delta: number): boolean {
+    if (Math.abs(delta) >= farthest) return false;
+    const { pages } = this;
+    if (pages.some((page) => page.host === host && page.delta === delta)) return true;
+    return pages.length < mostPages && pages.push({ host, delta }) > 0;
   }
 
   /** Reverse postorder: branches within the region lead forward, but for loops and second calls. */
@@ -96,10 +118,10 @@ export class RegionCollector {
   }
 
   private propose(start: number, pageDelta: number, weight: number): void {
-    if (weight < rarest) return;
+    if (weight < this.least) return;
     const known = this.seen.get(start);
     if (known !== undefined) {
-      known.weight += weight;
+      known.weight = Math.max(known.weight, weight);
       return;
     }
     const candidate = { record: start, pageDelta, weight };
@@ -107,18 +129,7 @@ export class RegionCollector {
     this.candidates.push(candidate);
   }
 
-  private takeBest(): Candidate | undefined {
-    const { candidates } = this;
-    let best = 0;
-    for (let i = 1; i < candidates.length; i++) if (candidates[i].weight > candidates[best].weight) best = i;
-    const last = candidates.pop();
-    if (last === undefined || best === candidates.length) return last;
-    const taken = candidates[best];
-    candidates[best] = last;
-    return taken;
-  }
-
-  private proposeSuccessors(block: Block, steps: readonly Step[], pageDelta: number, weight: number): void {
+  private proposeSuccessors({ block, steps, pageDelta }: BlockSteps, weight: number): void {
     const { code } = this;
     const last = steps[steps.length - 1];
     const { taken, other } = linksOf(last);
@@ -130,11 +141,8 @@ export class RegionCollector {
       if (after !== undefined) this.propose(after.record, pageDelta, weight);
       return;
     }
-    const often = this.executionsBehind(taken);
-    const all = often + this.executionsBehind(other);
-    const part = all === 0 ? 0.5 : often / all;
-    this.proposeLink(taken, pageDelta, weight * part);
-    this.proposeLink(other, pageDelta, weight * (1 - part));
+    this.proposeLink(taken, pageDelta, Math.min(weight, this.executionsBehind(taken)));
+    this.proposeLink(other, pageDelta, Math.min(weight, this.executionsBehind(other)));
   }
 
   private isCall({ shape }: Step): boolean {
@@ -157,6 +165,11 @@ export class RegionCollector {
   private executionsBehind(link: number): number {
     const start = this.targetOf(link);
     return start === 0 ? 0 : this.code.executions(start);
+  }
+
+  /** A block as its records are now. */
+  read(block: Block, pageDelta: number): BlockSteps {
+    return { block, steps: this.steps(block), pageDelta };
   }
 
   private steps(block: Block): Step[] {

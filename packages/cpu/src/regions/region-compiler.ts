@@ -1,5 +1,5 @@
 import { CodeWriter, Compiler, detectFeatures, type MemoryShape, ModuleBuilder } from '@nest86/wasm';
-import type { Block, CodeCache } from '../engine/code-cache.ts';
+import type { Block, CodeCache, Region } from '../engine/code-cache.ts';
 import { regionType } from '../interpreter/core-handlers.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { CallLibrary, LibraryFunction } from '../library/function.ts';
@@ -8,6 +8,8 @@ import type { Observation } from '../observation/observation.ts';
 import { Row, record } from '../records/layout.ts';
 import { materializeFlags } from './lazy-flags.ts';
 import { RegionCollector, type RegionLimits } from './region-collector.ts';
+import { packEntry, type RegionEntry } from './region-entry.ts';
+import { findPages, PageList } from './region-pages.ts';
 import type { BlockSteps } from './region-steps.ts';
 import { RegionWriter } from './region-writer.ts';
 
@@ -23,8 +25,7 @@ const patience = 8;
 
 interface Built {
   readonly module: Uint8Array<ArrayBuffer>;
-  /** Blocks at which the region may be entered, by number. */
-  readonly entries: ReadonlySet<number>;
+  readonly entries: readonly RegionEntry[];
 }
 
 /** Reads records that the interpreter made, and compiles them: blocks that are linked to each other become one function. */
@@ -66,6 +67,11 @@ export class RegionCompiler {
   }
 
   private decide(entry: Block, code: CodeCache): void {
+    const [holder] = entry.regions;
+    if (holder !== undefined && !entry.isCompiled) {
+      this.addEntries(entry, holder, code);
+      return;
+    }
     const blocks = this.collector.collect(entry, code);
     const isSmall = blocks.reduce((sum, { block }) => sum + block.count, 0) < smallRegion;
     if (isSmall && entry.executions === 0) {
@@ -78,35 +84,66 @@ export class RegionCompiler {
     if (blocks.length > 0) this.compileBlocks(blocks, code);
   }
 
+  /** A region is compiled anew, with entries where it has been left out of account that it is come to. */
+  private addEntries(entry: Block, region: Region, code: CodeCache): void {
+    const { view } = this;
+    for (const block of region.blocks) {
+      const isWaiting = !block.isCompiled && block.isValid;
+      const heat = view.getInt32(block.record + record.heat, true);
+      if (isWaiting && (block === entry || block.heat * patience - heat > block.heat)) block.isMissed = true;
+    }
+    const blocks = region.blocks.map((block, i) => this.collector.read(block, region.pageDeltas[i]));
+    code.dissolve(region);
+    view.setInt32(entry.record + record.heat, heatNever, true);
+    this.compileBlocks(blocks, code);
+  }
+
   private compileBlocks(blocks: readonly BlockSteps[], code: CodeCache): void {
-    const library = new Set([materializeFlags]);
+    const pages = new PageList(blocks);
+    let cells = 0;
+    if (pages.records > 0) {
+      cells = code.extraRecord(blocks[0].block, pages.records);
+      if (cells === 0) return;
+      pages.writeCells(this.view, cells);
+    }
+    const library = new Set(cells === 0 ? [materializeFlags] : [materializeFlags, findPages]);
     for (const { steps } of blocks) for (const step of steps) for (const fn of step.library) library.add(fn);
     for (const fn of library) this.handlers.libraryRow(fn);
     this.handlers.build();
-    const { module, entries } = this.build(blocks, [...library]);
+    const { module, entries } = this.build(blocks, pages, cells, [...library]);
     const slot = this.handlers.install(module, [...library]);
     if (slot < 0) return;
     this.compiled++;
     this.compiledBytes += module.length;
-    const region = { slot, blocks: blocks.map(({ block }) => block) };
+    const region = {
+      slot,
+      blocks: blocks.map(({ block }) => block),
+      pageDeltas: blocks.map(({ pageDelta }) => pageDelta),
+    };
     for (const [i, block] of region.blocks.entries()) {
       block.regions = [...block.regions, region];
       if (block.isCompiled) continue;
       block.executions = code.executions(block.record);
-      if (!entries.has(i)) {
+      const entry = entries.find((one) => one.block === i);
+      if (entry === undefined) {
         // If it is come to all the same, and often, it gets a region of its own.
         this.view.setInt32(block.record + record.heat, Math.min(heatNever, block.heat * patience), true);
         this.observation?.decided(block);
         continue;
       }
       block.isCompiled = true;
-      this.view.setInt32(block.record + record.displacement, i, true);
+      this.view.setInt32(block.record + record.displacement, packEntry(entry), true);
       this.view.setInt32(block.record + record.slot, slot, true);
       this.view.setUint16(block.record + record.handler, Row.region, true);
     }
   }
 
-  private build(blocks: readonly BlockSteps[], library: readonly LibraryFunction[]): Built {
+  private build(
+    blocks: readonly BlockSteps[],
+    pages: PageList,
+    cells: number,
+    library: readonly LibraryFunction[],
+  ): Built {
     const module = new ModuleBuilder();
     module.importMemory('engine', 'memory', this.memoryShape);
     const callees = new Map(
@@ -119,13 +156,13 @@ export class RegionCompiler {
     const { code, compiler } = this;
     code.begin(regionType);
     const call: CallLibrary = (fn, args) => compiler.call(callees.get(fn)!, args);
-    const writer = new RegionWriter(code, compiler, blocks, this.view, call);
+    const writer = new RegionWriter(code, compiler, blocks, this.view, call, pages, cells);
     if (this.observation !== undefined) writer.marks = [];
     writer.write();
     code.finish();
     if (writer.marks !== undefined) this.observation?.compiled(blocks, code.body.take(), writer.marks);
     module.define(index, code);
     module.exportFunction(index, 'region');
-    return { module: module.finish(), entries: new Set(writer.entries) };
+    return { module: module.finish(), entries: writer.entries };
   }
 }

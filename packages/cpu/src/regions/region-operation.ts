@@ -54,7 +54,8 @@ export interface RegionCells {
   readonly bank: Variable;
   /** Instructions that may still retire, the present block's taken off. */
   readonly budget: Variable;
-  readonly instructionBase: Variable;
+  /** Of the present block's page, i64. */
+  instructionBase(): Value;
   readonly registers: RegionRegisters;
   readonly lowByte: LowByte;
   /** See `Operation.isLoud`; undefined where the region has no vectors. */
@@ -69,6 +70,8 @@ export interface RegionCells {
   endBlock(): void;
   /** To a successor of the block. */
   goTo(isTaken: boolean): void;
+  /** Whether a branch is likely to be taken; undefined: nobody knows. */
+  isLikely(): boolean | undefined;
   /** Notes that the present instruction, a call, will return behind it. */
   noteReturn(): void;
   /** To an address: offset in CS, and linear, i64. */
@@ -151,7 +154,7 @@ export class RegionOperation extends StagedOperation {
     const { x } = this;
     const cell = field === 'base' ? this.fields.base : this.fields.index;
     if (cell === stateOffset.zero - stateOffset.gpr) return x.i64(0);
-    if (cell === stateOffset.instructionBase - stateOffset.gpr) return x.read(this.cells.instructionBase);
+    if (cell === stateOffset.instructionBase - stateOffset.gpr) return this.cells.instructionBase();
     return x.read(this.cells.registers.register(cell >> 3));
   }
 
@@ -288,12 +291,12 @@ export class RegionOperation extends StagedOperation {
 
   override nextInstruction(): Value {
     const { x } = this;
-    return this.narrowTarget(x.add(x.read(this.cells.instructionBase), x.i64(this.fields.next)));
+    return this.narrowTarget(x.add(this.cells.instructionBase(), x.i64(this.fields.next)));
   }
 
   override thisInstruction(): Value {
     const { x } = this;
-    return this.wrapCode(x.add(x.read(this.cells.instructionBase), x.i64(this.fields.start)));
+    return this.wrapCode(x.add(this.cells.instructionBase(), x.i64(this.fields.start)));
   }
 
   override x87Opcode(): Value {
@@ -304,7 +307,7 @@ export class RegionOperation extends StagedOperation {
     this.cells.endBlock();
     if (this.mnemonic === 'CALL') this.cells.noteReturn();
     if (condition !== undefined) {
-      this.x.if(condition, () => this.cells.goTo(true));
+      this.x.if(condition, () => this.cells.goTo(true), undefined, this.cells.isLikely());
       this.cells.goTo(false);
     } else this.cells.goTo(true);
   }
@@ -323,7 +326,7 @@ export class RegionOperation extends StagedOperation {
 
   override nextAddress(): Value {
     const { x } = this;
-    return x.add(x.read(this.cells.instructionBase), x.i64(this.fields.next));
+    return x.add(this.cells.instructionBase(), x.i64(this.fields.next));
   }
 
   override instructionsLeft(): Value {

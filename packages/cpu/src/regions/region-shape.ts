@@ -42,7 +42,7 @@ export function shapeRegion(edges: readonly (readonly number[])[], wanted: Reado
   const all = edges.map((_, block) => block);
   const parts = componentsOf(all, edges, -1);
   const entries = new Set<number>([0, ...wanted]);
-  addEntries(parts, entries);
+  addHeads(parts, entries);
   const isSentTo = edges.map((_, block) => entries.has(block));
   const finish = (part: RegionPart): RegionPart => {
     if (typeof part === 'number') return part;
@@ -58,14 +58,12 @@ export function shapeRegion(edges: readonly (readonly number[])[], wanted: Reado
   return { parts: parts.map(finish), entries: [...entries], isSentTo };
 }
 
-/** Blocks outside loops, and heads of loops: an entry within a loop costs each turn of it, and its head is soon reached. */
-function addEntries(parts: readonly RegionPart[], entries: Set<number>): void {
+/** Heads of loops: whoever leaves a loop in its middle soon comes by there. */
+function addHeads(parts: readonly RegionPart[], entries: Set<number>): void {
   for (const part of parts) {
-    if (typeof part === 'number') entries.add(part);
-    else {
-      entries.add(part.head);
-      for (const inner of part.parts) if (typeof inner !== 'number') addEntries([inner], entries);
-    }
+    if (typeof part === 'number') continue;
+    entries.add(part.head);
+    addHeads(part.parts, entries);
   }
 }
 

@@ -7,17 +7,9 @@ import {
   ValueType,
   type Variable,
 } from '@nest86/wasm';
-import {
-  codeEntryOf,
-  dropReturn,
-  hostOfCode,
-  jumpEntryOf,
-  popReturn,
-  pushReturnOf,
-} from '../interpreter/core-handlers.ts';
+import { dropReturn, pushReturnOf } from '../interpreter/core-handlers.ts';
 import type { CallLibrary } from '../library/function.ts';
-import { codeEntriesOffset, codeEntry, jumpCacheEntry, jumpCacheOffset } from '../memory/fast-tlb.ts';
-import { ExitReason, Row, record } from '../records/layout.ts';
+import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
 import { floatConstants } from '../semantics/floating/fast.ts';
 import { isLoud } from '../semantics/operation.ts';
@@ -25,7 +17,11 @@ import { privilegeChanges } from '../semantics/system/transitions.ts';
 import { stateOffset } from '../state/layout.ts';
 import { AccessFacts, type KnownAccesses } from './access-facts.ts';
 import { isSameKind, type KnownFlags, LazyFlags } from './lazy-flags.ts';
+import { longestWays } from './region-budget.ts';
+import { entryField, type RegionEntry } from './region-entry.ts';
+import { RegionExits } from './region-exits.ts';
 import { type LowByte, type RecordFields, RegionOperation } from './region-operation.ts';
+import { type PageList, RegionPages } from './region-pages.ts';
 import { RegionRegisters, usedRegisters, usedVectors } from './region-registers.ts';
 import {
   contains,
@@ -43,6 +39,8 @@ interface Known {
   readonly flags: KnownFlags;
   readonly accesses: KnownAccesses;
   readonly origins: readonly number[];
+  /** Pages that were found to be where they were, as bits. */
+  readonly pages: number;
 }
 
 /** The part of a region's code that is being written: the function, or a loop. */
@@ -63,7 +61,8 @@ export class RegionWriter {
   private readonly entry: Variable;
   private readonly exitRecord: Variable;
   private readonly bank: Variable;
-  private readonly instructionBase: Variable;
+  private readonly pages: RegionPages;
+  private readonly exits: RegionExits;
   private readonly registers: RegionRegisters;
   private readonly lowByte: LowByte;
   private readonly loud: Variable | undefined;
@@ -71,18 +70,17 @@ export class RegionWriter {
   private readonly flags: LazyFlags;
   private readonly accesses: AccessFacts;
   private readonly returnSites: readonly (readonly number[])[];
-  /** Offset in CS that an indirect branch or return goes to. */
-  private readonly target: Variable;
   /** Records and where in the body their code begins, in pairs, for who wants to see that. */
   marks: number[] | undefined;
-  private epilogue: Label = 0;
-  /** Where returns and indirect branches go on that leave the region. */
-  private returns: Label = 0;
-  private jumps: Label = 0;
   /** Successors by block. */
   private readonly edges: readonly (readonly number[])[];
   private readonly shape: RegionShape;
+  /** Instructions that the budget must cover at each block; it is looked at where loops begin, and at the region's entry. */
+  private readonly needs: readonly number[];
+  private readonly heads: ReadonlySet<number>;
   private readonly scopes: Scope[] = [];
+  /** Of the block that is being written: see `Known.pages`. */
+  private knownPages = 0;
   /** What is known at the end of each block that was written. */
   private readonly behind: (Known | undefined)[];
 
@@ -92,6 +90,8 @@ export class RegionWriter {
     private readonly blocks: readonly BlockSteps[],
     private readonly view: DataView,
     private readonly library: CallLibrary,
+    private readonly pageList: PageList,
+    pageCells: number,
   ) {
     this.x = x;
     x.begin();
@@ -100,8 +100,7 @@ export class RegionWriter {
     this.budget = x.variable(ValueType.i32, 2);
     this.entry = x.variable(ValueType.i32);
     this.bank = x.variable(ValueType.i32);
-    this.instructionBase = x.variable(ValueType.i64);
-    this.target = x.variable(ValueType.i64);
+    this.pages = new RegionPages(x, blocks, pageList, pageCells, library);
     this.registers = new RegionRegisters(x, usedRegisters(blocks), usedVectors(blocks));
     this.lowByte = { variable: x.variable(ValueType.i32), register: -1 };
     const { hasVectors } = this.registers;
@@ -110,39 +109,35 @@ export class RegionWriter {
     this.constants = new Map(constants.map((words) => [words.join(), x.variable(ValueType.v128)]));
     this.flags = new LazyFlags(x, this.state, library);
     this.accesses = new AccessFacts(x);
+    const { state, budget, bank, registers, flags, pages } = this;
+    this.exits = new RegionExits(code, x, this.exitRecord, { state, budget, bank, registers, flags, pages });
     this.returnSites = returnSites(blocks, view);
     this.edges = blocks.map((_, index) => this.successors(index));
     this.shape = shapeRegion(this.edges, this.soughtBlocks());
+    this.heads = headsOf(this.shape.parts);
+    const counts = blocks.map(({ block }) => block.count);
+    this.needs = longestWays(counts, this.edges, this.heads);
     this.behind = blocks.map(() => undefined);
   }
 
-  /** Blocks at which the region may be entered. */
-  get entries(): readonly number[] {
-    return this.shape.entries;
+  /** Where the region may be entered. */
+  get entries(): readonly RegionEntry[] {
+    const { numbers } = this.pageList;
+    return this.shape.entries.map((block) => ({ block, page: numbers[block], need: this.needs[block] }));
   }
 
   write(): void {
     const { x, code } = this;
     this.prologue();
-    this.epilogue = code.block();
-    this.returns = code.block();
-    this.jumps = code.block();
+    this.exits.begin();
     this.checkEntryBudget();
-    const scope = { parts: this.shape.parts, loop: undefined, head: this.epilogue, labels: new Map() };
+    const scope = { parts: this.shape.parts, loop: undefined, head: 0, labels: new Map() };
     this.parts(scope, (labels) => {
       x.push(x.read(this.entry));
       x.recycle();
       code.brTable(labels, labels[0]);
     });
-    code.end();
-    this.flags.startBlock(undefined);
-    this.addressedBranch(false);
-    code.op(Op.unreachable);
-    code.end();
-    this.addressedBranch(true);
-    code.op(Op.unreachable);
-    code.end();
-    this.leaveFunction();
+    this.exits.end(this.blocks[0].block.record);
   }
 
   /** @param dispatch goes to the parts that are entered from outside, by the number of the block; none: the first comes first */
@@ -194,7 +189,7 @@ export class RegionWriter {
     const state = x.read(this.state);
     x.write(this.entry, x.load(Op.i32Load, x.read(this.exitRecord), record.displacement));
     x.write(this.bank, x.load(Op.i32Load, state, stateOffset.tlbBank));
-    x.write(this.instructionBase, x.load(Op.i64Load, state, stateOffset.instructionBase));
+    this.pages.enter(state, x.read(this.bank), this.entryPart(entryField.page));
     this.registers.load(state);
     this.flags.load(state);
     if (this.loud !== undefined) x.write(this.loud, isLoud(x, state));
@@ -210,22 +205,33 @@ export class RegionWriter {
     x.recycle();
   }
 
-  /** Where the gate enters, too, the budget must cover the block. */
+  private entryPart({ shift, mask }: { shift: number; mask: number }): Value {
+    const { x } = this;
+    return x.and(x.shrU(x.read(this.entry), x.i32(shift)), x.i32(mask));
+  }
+
+  /** If the budget does not cover the longest way, the interpreter executes the block. */
   private checkEntryBudget(): void {
     const { x } = this;
-    const rec = x.read(this.exitRecord);
-    const count = x.load(Op.i32Load, rec, record.immediate);
+    const rec = x.copy(x.read(this.exitRecord));
+    const budget = x.read(this.budget);
     x.if(
-      x.compute(Op.i32LtS, x.read(this.budget), count),
+      x.compute(Op.i32LtS, budget, this.entryPart(entryField.need)),
       () => {
-        const state = x.read(this.state);
-        x.store(Op.i32Store, state, x.i32(ExitReason.budget), stateOffset.exitReason);
-        x.store(Op.i32Store, state, rec, stateOffset.exitRecord);
-        this.leaveTo(0);
+        const left = x.copy(x.sub(budget, x.load(Op.i32Load, rec, record.immediate)));
+        x.if(x.ltS(left, x.i32(0)), () => this.exits.unbegunForTypeScript(ExitReason.budget, rec));
+        x.write(this.budget, left);
+        x.write(this.exitRecord, x.add(rec, x.i32(recordSize)));
+        for (const [index, { block }] of this.blocks.entries()) {
+          if (block.counter > 0)
+            x.if(x.eq(this.entryPart(entryField.block), x.i32(index)), () => this.count(block.counter));
+        }
+        this.exits.unbegun();
       },
       undefined,
       false,
     );
+    x.write(this.entry, this.entryPart(entryField.block));
     x.recycle();
   }
 
@@ -236,6 +242,7 @@ export class RegionWriter {
     this.flags.startBlock(known.flags);
     x.restoreOrigins(known.origins);
     this.accesses.start(known.accesses);
+    this.knownPages = known.pages ?? 0;
     this.lowByte.register = -1;
     if (this.shape.isSentTo[index]) x.write(this.entry, x.i32(0));
     x.write(this.budget, x.sub(x.read(this.budget), x.i32(block.count)));
@@ -246,29 +253,34 @@ export class RegionWriter {
 
   private endBlock(index: number): void {
     const flags = this.flags.settle();
-    this.behind[index] = { flags, accesses: this.accesses.known, origins: this.x.saveOrigins() };
+    const { accesses, knownPages: pages } = this;
+    this.behind[index] = { flags, accesses: accesses.known, origins: this.x.saveOrigins(), pages };
   }
 
   /** What is known where a block starts: what all ways to it agree on. */
   private knownBefore(index: number): Partial<Known> {
     if (this.shape.isSentTo[index]) return {};
     const from = this.blocks.map((_, other) => other).filter((other) => this.edges[other].includes(index));
-    const known = from.map((other) => this.behind[other]);
-    const [first] = known;
-    if (first === undefined) return {};
-    // A way to another page changes what is known of addresses of code.
-    const isOneWay = known.length === 1 && this.blocks[from[0]].pageDelta === this.blocks[index].pageDelta;
-    if (isOneWay) return first;
-    const agree = known.every((one) => one !== undefined && isSameKind(one.flags, first.flags));
-    return agree ? { flags: first.flags } : {};
+    const { numbers } = this.pageList;
+    const known: Known[] = [];
+    for (const other of from) {
+      const behind = this.behind[other];
+      if (behind === undefined) return {};
+      const isOtherPage = numbers[other] !== numbers[index];
+      known.push(isOtherPage ? { ...behind, pages: behind.pages | (1 << numbers[index]) } : behind);
+    }
+    if (known.length <= 1) return known[0] ?? {};
+    const pages = known.reduce((all, one) => all & one.pages, -1);
+    const [{ flags }] = known;
+    return known.every((one) => isSameKind(one.flags, flags)) ? { flags, pages } : { pages };
   }
 
-  /** Leaves if the budget does not cover a block; the page is that block's already. */
-  private checkBudget({ block }: BlockSteps): void {
+  /** Leaves if the budget does not cover the longest way from the start of a loop; the interpreter, or its entry, sees to the rest. */
+  private checkBudget(head: number): void {
     const { x } = this;
     x.if(
-      x.compute(Op.i32LtS, x.read(this.budget), x.i32(block.count)),
-      () => this.leaveForTypeScript(ExitReason.budget, block.record),
+      x.compute(Op.i32LtS, x.read(this.budget), x.i32(this.needs[head])),
+      () => this.leaveTo(this.blocks[head].block.record, head),
       undefined,
       false,
     );
@@ -284,12 +296,12 @@ export class RegionWriter {
   private step({ record: at, shape, fields }: Step, index: number): boolean {
     const { x } = this;
     this.marks?.push(at, this.code.body.length);
-    const leave = (): void => this.leaveTo(at, true);
+    const leave = (): void => this.leaveTo(at, index, true);
     if (shape === undefined) {
       // The block's end; or an instruction that TypeScript executes.
       if (this.view.getUint16(at + record.handler, true) === Row.end) {
         this.endBlock(index);
-        this.goTo(fields.immediate, index, () => this.leaveTo(at));
+        this.goTo(fields.immediate, index, () => this.leaveTo(at, index));
       } else leave();
       return false;
     }
@@ -305,7 +317,7 @@ export class RegionWriter {
         state: this.state,
         bank: this.bank,
         budget: this.budget,
-        instructionBase: this.instructionBase,
+        instructionBase: () => this.pages.baseOf(this.pageList.numbers[index]),
         registers: this.registers,
         lowByte: this.lowByte,
         loud: this.loud,
@@ -315,8 +327,11 @@ export class RegionWriter {
         leave,
         goTo: (isTaken) => {
           const field = isTaken ? 'immediate' : 'displacement';
-          this.goTo(fields[field], index, () => this.followLink(at, record[field]));
+          this.goTo(fields[field], index, () =>
+            this.exits.byLink(at, record[field], this.pageList.numbers[index]),
+          );
         },
+        isLikely: () => this.isLikely(fields, index),
         endBlock: () => this.endBlock(index),
         noteReturn: () => this.noteReturn(fields, index),
         goToAddress: (offset) => this.goToAddress(offset, index, shape.mnemonic === 'RET'),
@@ -335,8 +350,15 @@ export class RegionWriter {
       return;
     }
     const target = this.targetOf(link, index);
-    if (target < 0) this.leaveTo(link);
-    else this.transfer(index, target, () => this.leaveTo(link));
+    if (target < 0) this.leaveTo(link, index);
+    else this.transfer(index, target, () => this.leaveTo(link, index));
+  }
+
+  /** What leaves the region is rare, or else it would be part of it. */
+  private isLikely({ immediate, displacement }: RecordFields, index: number): boolean | undefined {
+    const staysIfTaken = this.targetOf(immediate, index) >= 0;
+    const staysIfNot = this.targetOf(displacement, index) >= 0;
+    return staysIfTaken === staysIfNot ? undefined : staysIfTaken;
   }
 
   /** The block of the region that a link from another one leads to, or -1. */
@@ -367,27 +389,22 @@ export class RegionWriter {
     return steps[steps.length - 1];
   }
 
-  /** Blocks that are come to from outside: called functions, what follows calls, and what follows instructions that are executed elsewhere. */
+  /** Blocks that are come to from outside, as far as that is known: each entry costs, since there nothing is known of what came before. */
   private soughtBlocks(): ReadonlySet<number> {
-    const sought = new Set(this.returnSites.flat());
-    for (const [index, { steps }] of this.blocks.entries()) {
+    const sought = new Set<number>();
+    const inside = new Set(this.blocks.map(({ block }) => block));
+    const returned = new Set(this.returnSites.flat());
+    const reached = new Set(this.edges.flat());
+    for (const [index, { block, steps }] of this.blocks.entries()) {
       const isLeft = steps.some(({ shape }) => shape !== undefined && shape.repeat !== 0);
-      if (isLeft || this.endOf(index).shape?.mnemonic === 'CALL')
-        for (const target of this.edges[index]) sought.add(target);
+      if (isLeft) for (const target of this.edges[index]) sought.add(target);
+      // Another region holds it too, and is the one that is entered there.
+      if (block.isCompiled) continue;
+      const isAddressed = block.isAddressed && !returned.has(index);
+      const isLinked = block.comers.some((other) => other.isValid && !inside.has(other));
+      if (block.isMissed || isAddressed || isLinked || !reached.has(index)) sought.add(index);
     }
     return sought;
-  }
-
-  /** A branch that was not linked when the region was compiled; what it did besides branching is done. */
-  private followLink(rec: number, field: number): void {
-    const { x } = this;
-    const target = x.load(Op.i32Load, x.i32(rec), field);
-    x.if(target, () => {
-      x.write(this.exitRecord, target);
-      this.leave();
-    });
-    x.store(Op.i64Store, x.read(this.state), x.i64(field), stateOffset.exitAddress);
-    this.leaveForTypeScript(ExitReason.link, rec);
   }
 
   /**
@@ -396,33 +413,18 @@ export class RegionWriter {
    * @param arrive done when it is
    */
   private transfer(from: number, to: number, refused: () => void, arrive?: () => void): void {
-    const { x, blocks } = this;
-    const delta = blocks[to].pageDelta - blocks[from].pageDelta;
-    if (delta === 0) {
-      arrive?.();
-      this.branch(to);
-      return;
-    }
-    const state = x.copy(x.read(this.state));
-    const base = x.copy(x.add(x.read(this.instructionBase), x.i64(delta)));
-    const page = this.pageOf(base);
-    const entry = codeEntryOf(x, x.read(this.bank), page);
-    const host = blocks[to].block.page;
-    x.if(x.eq(x.load(Op.i64Load, entry, codeEntriesOffset + codeEntry.tag), page), () => {
-      x.if(x.eq(x.load(Op.i32Load, entry, codeEntriesOffset + codeEntry.host), x.i32(host)), () => {
-        x.store(Op.i32Store, state, x.i32(host), stateOffset.codeHost);
-        x.write(this.instructionBase, base);
-        arrive?.();
-        this.branch(to);
-      });
-    });
-    refused();
+    const { numbers } = this.pageList;
+    const isKnown = ((this.knownPages >> numbers[to]) & 1) !== 0;
+    const barred = isKnown ? undefined : this.pages.isBarred(numbers[from], numbers[to]);
+    if (barred !== undefined) this.x.if(barred, refused, undefined, false);
+    arrive?.();
+    this.branch(to);
   }
 
   /** To the start of a block of the region. */
   private branch(to: number): void {
     const { x, code, scopes } = this;
-    this.checkBudget(this.blocks[to]);
+    if (this.heads.has(to)) this.checkBudget(to);
     for (let i = scopes.length - 1; i >= 0; i--) {
       const { loop, head, parts, labels } = scopes[i];
       if (loop?.head === to) {
@@ -439,119 +441,41 @@ export class RegionWriter {
     }
   }
 
-  /** Linear address of the page that an instruction base belongs to; the epilogue brings the state's cell up to date. */
-  private pageOf(base: Value): Value {
-    const { x } = this;
-    if (this.is64) return base;
-    const { codeBase } = this.blocks[0].block.mode;
-    return x.copy(x.and(x.add(base, x.i64(codeBase, 0)), x.i64(-1, 0)));
-  }
-
   /** As `pushReturn`, with what is known here. */
   private noteReturn(fields: RecordFields, index: number): void {
     const { x } = this;
-    const linear = x.add(this.pageOf(x.read(this.instructionBase)), x.i64(fields.next));
+    const linear = x.add(this.pages.linearOf(this.pageList.numbers[index]), x.i64(fields.next));
     const last = x.i64(fields.displacement, this.blocks[index].block.page);
     pushReturnOf(x, x.read(this.state), linear, last);
   }
 
   /** To an address that is known only now: a return within the region, or what all such branches of the region share. */
   private goToAddress(offset: Value, index: number, isReturn: boolean): void {
-    const { x, code } = this;
-    x.write(this.target, offset);
-    const leave = (label: Label): void => {
-      this.flags.leave(false);
-      code.br(label);
-    };
-    if (!isReturn) {
-      leave(this.jumps);
-      return;
-    }
-    for (const site of this.returnSites[index]) {
-      const distance =
-        this.blocks[site].pageDelta - this.blocks[index].pageDelta + this.blocks[site].block.start;
-      const expected = x.add(x.read(this.instructionBase), x.i64(distance));
+    const { x } = this;
+    const { numbers } = this.pageList;
+    const leave = (): void => this.exits.toAddress(offset, numbers[index], isReturn);
+    for (const site of isReturn ? this.returnSites[index] : []) {
+      const expected = x.add(this.pages.baseOf(numbers[site]), x.i64(this.blocks[site].block.start));
       x.if(x.eq(offset, expected), () =>
-        this.transfer(
-          index,
-          site,
-          () => leave(this.returns),
-          () => dropReturn(x, x.read(this.state)),
-        ),
+        this.transfer(index, site, leave, () => dropReturn(x, x.read(this.state))),
       );
     }
-    leave(this.returns);
+    leave();
   }
 
-  /** Behind the blocks: what the ring of returns or the jump cache knows about `target`, or TypeScript. */
-  private addressedBranch(isReturn: boolean): void {
-    const { x } = this;
-    const state = x.copy(x.read(this.state));
-    const offset = x.copy(x.read(this.target));
-    const linear = this.is64 ? offset : this.pageOf(offset);
-    const page = x.copy(x.and(linear, x.i64(-4096)));
-    const host = x.copy(hostOfCode(x, state, linear, page, this.pageOf(x.read(this.instructionBase))));
-    const leaveTo = (target: Value): void => {
-      // Base of CS is what is left of a linear address without its offset.
-      const base = x.sub(page, x.sub(linear, offset));
-      x.store(Op.i32Store, state, host, stateOffset.codeHost);
-      x.write(this.instructionBase, this.is64 ? page : x.and(base, x.i64(-1, 0)));
-      x.write(this.exitRecord, target);
-      this.leave();
-    };
-    if (isReturn) {
-      const expected = x.copy(popReturn(x, state, linear, host));
-      x.if(expected, () => leaveTo(expected), undefined, true);
-    }
-    const entry = jumpEntryOf(x, x.read(this.bank), linear);
-    const isKnown = x.and(
-      x.eq(x.load(Op.i64Load, entry, jumpCacheOffset + jumpCacheEntry.tag), linear),
-      x.eq(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.host), host),
-    );
-    x.if(
-      isKnown,
-      () => leaveTo(x.load(Op.i32Load, entry, jumpCacheOffset + jumpCacheEntry.record)),
-      undefined,
-      true,
-    );
-    x.store(Op.i64Store, state, linear, stateOffset.exitAddress);
-    this.leaveForTypeScript(ExitReason.jump, this.blocks[0].block.record);
+  /** The interpreter goes on at a record. @param block the one that is left, or not begun */
+  private leaveTo(target: number, block: number, isCold = false): void {
+    this.exits.to(target, this.pageList.numbers[block], isCold);
   }
+}
 
-  private get is64(): boolean {
-    return this.blocks[0].block.mode.bits === 64;
+/** Blocks that loops begin with. */
+function headsOf(parts: readonly RegionPart[]): Set<number> {
+  const heads = new Set<number>();
+  for (const part of parts) {
+    if (typeof part === 'number') continue;
+    heads.add(part.head);
+    for (const head of headsOf(part.parts)) heads.add(head);
   }
-
-  /** The interpreter goes on at a record. */
-  private leaveTo(target: number, isCold = false): void {
-    this.x.write(this.exitRecord, this.x.i32(target));
-    this.leave(isCold);
-  }
-
-  /** The record to go on with is known. @param isCold see `LazyFlags.leave` */
-  private leave(isCold = false): void {
-    this.flags.leave(isCold);
-    this.code.br(this.epilogue);
-  }
-
-  /** TypeScript goes on, with what the state's cells say. */
-  private leaveForTypeScript(reason: number, rec: number): void {
-    const { x } = this;
-    const state = x.read(this.state);
-    x.store(Op.i32Store, state, x.i32(reason), stateOffset.exitReason);
-    x.store(Op.i32Store, state, x.i32(rec), stateOffset.exitRecord);
-    this.leaveTo(0, true);
-  }
-
-  private leaveFunction(): void {
-    const { x, code } = this;
-    const state = x.read(this.state);
-    this.registers.store(state);
-    this.flags.store(state);
-    x.store(Op.i64Store, state, x.read(this.instructionBase), stateOffset.instructionBase);
-    x.store(Op.i64Store, state, this.pageOf(x.read(this.instructionBase)), stateOffset.pageBase);
-    x.store(Op.i32Store, state, x.read(this.budget), stateOffset.budget);
-    x.push(x.read(this.exitRecord));
-    code.op(Op.return);
-  }
+  return heads;
 }

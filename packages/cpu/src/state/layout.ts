@@ -131,6 +131,9 @@ const fields = [
 
 export type StateField = (typeof fields)[number][0];
 
+/** All fields in order: name, bytes of an element, elements. */
+export const stateFields: readonly (readonly [name: StateField, size: number, count: number])[] = fields;
+
 const offsets: Partial<Record<StateField, number>> = {};
 let end = 0;
 for (const [name, size, count] of fields) {

@@ -33,8 +33,9 @@ const shadowCell: number = stateOffset.interruptShadow >> 2;
 const shadowOfStack = 2;
 /** Events that are taken before an instruction gets its turn: whatever devices and guests do, the run goes on. */
 const most = 8;
-/** What reaches a processor that waits for its start-up IPI, or one that was shut down. */
-const wakesFromStart: number = EventSource.startup | EventSource.trapExit | EventSource.timer;
+/** What reaches a processor that waits for its start-up IPI, or one that was shut down. INIT does not reach a guest that waits (SDM vol. 3, 27.2). */
+const wakesFromStart: number =
+  EventSource.init | EventSource.startup | EventSource.trapExit | EventSource.timer;
 const wakesFromShutdown: number =
   EventSource.init | EventSource.smi | EventSource.nmi | EventSource.machineCheck | EventSource.nmiWindow;
 
@@ -83,7 +84,7 @@ export class EventArbiter {
     if (state.get('inSmm') !== 0) due &= ~(EventSource.smi | EventSource.init);
     switch (state.get('activity')) {
       case Activity.waitForSipi:
-        return due & wakesFromStart;
+        return due & wakesFromStart & (controls?.isGuest === true ? ~EventSource.init : -1);
       case Activity.shutdown:
         return due & wakesFromShutdown;
       default:
@@ -106,9 +107,10 @@ export class EventArbiter {
   private step(): boolean {
     const { target } = this;
     const { events, state } = target;
-    // A start-up IPI that nobody waits for is lost.
+    // A start-up IPI that nobody waits for is lost; whoever is about to take an INIT waits behind it.
     if ((events.pending & EventSource.startup) !== 0 && state.get('activity') !== Activity.waitForSipi)
-      if (((this.controls?.events ?? 0) & EventSource.startup) === 0) events.pending &= ~EventSource.startup;
+      if ((this.due() & EventSource.init) === 0 && ((this.controls?.events ?? 0) & EventSource.startup) === 0)
+        events.pending &= ~EventSource.startup;
     if (events.isInjecting) {
       events.isInjecting = false;
       state.set('activity', Activity.running);

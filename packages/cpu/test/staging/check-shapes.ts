@@ -9,6 +9,7 @@ import type { CodeMode } from '../../src/records/code-mode.ts';
 import { AccessFacts } from '../../src/regions/access-facts.ts';
 import { LazyFlags } from '../../src/regions/lazy-flags.ts';
 import { RegionOperation } from '../../src/regions/region-operation.ts';
+import { PageList } from '../../src/regions/region-pages.ts';
 import { RegionRegisters } from '../../src/regions/region-registers.ts';
 import { RegionWriter } from '../../src/regions/region-writer.ts';
 import { definitions } from '../../src/semantics/definitions.ts';
@@ -239,7 +240,7 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
       state,
       bank,
       budget: x.variable(i32),
-      instructionBase,
+      instructionBase: () => x.read(instructionBase),
       registers,
       lowByte,
       loud: undefined,
@@ -248,6 +249,7 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
       accesses,
       leave: () => x.giveUp('leaving the region'),
       goTo: () => x.leave(),
+      isLikely: () => undefined,
       endBlock: () => {},
       noteReturn: () => {},
       goToAddress: (_offset: Value, _linear: Value) => x.leave(),
@@ -278,13 +280,9 @@ function writeRegion(
     secondPage: -1,
     mode: shape.mode as CodeMode,
     isValid: true,
+    comers: [],
   };
   const step = { record: header + 16, shape, isEnd: false, implicit, library: [], fields };
-  new RegionWriter(
-    code,
-    compiler,
-    [{ block: block as Block, steps: [step], pageDelta: 0 }],
-    view,
-    library,
-  ).write();
+  const blocks = [{ block: block as Block, steps: [step], pageDelta: 0 }];
+  new RegionWriter(code, compiler, blocks, view, library, new PageList(blocks), 0).write();
 }

@@ -1,4 +1,4 @@
-import { deltas, header, vlq } from './emit.ts';
+import { deltas, header, json } from './emit.ts';
 import { mnemonicNames } from './emit-mnemonics.ts';
 import { checkBits, leafBits } from './leaf.ts';
 import { options, place, replacingOptions } from './opcode.ts';
@@ -56,47 +56,51 @@ export function decodeTables(records: readonly EncodingRecord[]): string {
   for (const [root, candidates] of roots) {
     if (root >> 8 === 1) roots.set(root, replaceByOptions(candidates));
   }
-  const rootReferences: number[] = [];
-  for (const [root, candidates] of [...roots].sort((a, b) => a[0] - b[0])) {
-    rootReferences.push(root, tree.build(candidates));
-  }
-  const rows = byFrequency(leaves.map((leaf, i) => [leaf, checks[i]]));
-  const rootKeys = rootReferences.filter((_, i) => i % 2 === 0);
-  const rootTrees = rootReferences.filter((_, i) => i % 2 === 1);
+  const sorted = [...roots].sort((a, b) => a[0] - b[0]);
+  const packedSpaces = spaces.map((_, space) => {
+    const start = tree.startSpace();
+    const own = sorted.filter(([root]) => root >> 12 === space);
+    const trees = own.map(([, candidates]) => tree.build(candidates));
+    const keys = own.map(([root]) => root);
+    return { keys: json(deltas(keys)), trees: json(trees), start, nodes: json(packNodes(tree.nodes, start)) };
+  });
 
   return `${header}
 /** Rows of the instruction table, row 0 ("none") included. */
 export const encodingCount = ${records.length + 1};
-/** Root index (space, map, opcode), as differences; and the tree of each. */
-export const rootKeys = '${vlq(deltas(rootKeys))}';
-export const rootTrees = '${vlq(rootTrees)}';
-/** Tree nodes, packed by scripts/table/tree.ts. */
-export const nodes = '${vlq(packNodes(tree.nodes))}';
+/** By encoding space: root indices (space, map, opcode), as differences; the tree of each; tree nodes, packed by scripts/table/tree.ts, and where they start. */
+export const spaces: readonly {
+  readonly keys: string;
+  readonly trees: string;
+  readonly start: number;
+  readonly nodes: string;
+}[] = [
+${packedSpaces
+  .map(
+    ({ keys, trees, start, nodes }) => `  {
+    keys: '${keys}',
+    trees: '${trees}',
+    start: ${start},
+    nodes: '${nodes}',
+  },`,
+  )
+  .join('\n')}
+];
+export const nodeCount = ${tree.nodes.length};
 export const axisSizes = '${axisSizes.join(' ')}';
-/** Different pairs of Leaf and Check bits; and the row of each encoding, 0 for the same as the one before, else row + 1. */
-export const leafRows = '${vlq(rows.values.flat())}';
-export const leafRowOf = '${vlq(rows.rowOf.map((row, i) => (row === rows.rowOf[i - 1] ? 0 : row + 1)))}';
-export const mnemonicOf = '${vlq(deltas(mnemonicOf))}';
-export const operandLists = '${vlq(lists)}';
-export const operandListOf = '${vlq(deltas(listOf))}';
-export const operandSpecs = '${vlq(specs)}';
-export const operandFixed = '${vlq(fixedRegisters)}';
+/** By encoding: Leaf bits, Check bits, mnemonic. */
+export const leaves = '${json(leaves)}';
+export const checks = '${json(checks)}';
+export const mnemonicOf = '${json(mnemonicOf)}';
+export const operandLists = '${json(lists)}';
+/** By encoding: where its list starts. */
+export const operandListOf = '${json(listOf)}';
+export const operandSpecs = '${json(specs)}';
+export const operandFixed = '${json(fixedRegisters)}';
 export const memoryTypeNames = '${types.names.join(' ')}';
-export const memoryTypeSizes = '${vlq(types.names.map(memoryTypeSize))}';
+export const memoryTypeSizes = '${json(types.names.map(memoryTypeSize))}';
 export const optionNames = '${options.join(' ')}';
 `;
-}
-
-/** The different values, the most frequent first, so that most row numbers take one character; and the row of each. */
-function byFrequency(all: readonly number[][]): { values: number[][]; rowOf: number[] } {
-  const counts = new Map<string, number>();
-  for (const one of all) counts.set(one.join(), (counts.get(one.join()) ?? 0) + 1);
-  const keys = [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)! || (a < b ? -1 : 1));
-  const rows = new Map(keys.map((key, row) => [key, row]));
-  return {
-    values: keys.map((key) => key.split(',').map(Number)),
-    rowOf: all.map((one) => rows.get(one.join())!),
-  };
 }
 
 /** Where a replacing option has an encoding in the 0F map, all others of that opcode and mode are only there without the option. */

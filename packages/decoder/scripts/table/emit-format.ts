@@ -1,5 +1,5 @@
 import { fixedRegisters, Slot } from '../../src/format/bits.ts';
-import { deltas, header, vlq } from './emit.ts';
+import { deltas, header, json } from './emit.ts';
 import { attRow } from './format-att.ts';
 import { commonBits } from './format-common.ts';
 import { intelRow } from './format-intel.ts';
@@ -22,8 +22,8 @@ function commonModule(views: readonly RecordView[]): string {
   const { rows, rowOf } = unique(views.map(commonBits));
   return `${header}
 /** \`Common\` bits, and the row of each encoding from 1. */
-export const commonRows = '${vlq(rows)}';
-export const commonRowOf = '${vlq(deltas(rowOf))}';
+export const commonRows = '${json(rows)}';
+export const commonRowOf = '${json(deltas(rowOf))}';
 `;
 }
 
@@ -47,7 +47,7 @@ function styleModule(views: readonly RecordView[], rowFor: (view: RecordView) =>
 /** Mnemonics that differ from the manual's; row 0: none. */
 export const names = '${names.join(' ')}';
 /** Recipes: \`Slot\` codes, each ended by \`Slot.end\`. */
-export const recipes = '${vlq(
+export const recipes = '${json(
     recipes.flatMap((recipe) => [
       ...recipe
         .split(',')
@@ -57,8 +57,8 @@ export const recipes = '${vlq(
     ]),
   )}';
 /** Pairs of recipe and \`Style\` bits, and the row of each encoding from 1. */
-export const styleRows = '${vlq(rows.flatMap((row) => row.split(' ').map(Number)))}';
-export const styleRowOf = '${vlq(deltas(rowOf))}';
+export const styleRows = '${json(rows.flatMap((row) => row.split(' ').map(Number)))}';
+export const styleRowOf = '${json(deltas(rowOf))}';
 `;
 }
 

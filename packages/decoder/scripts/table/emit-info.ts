@@ -1,6 +1,6 @@
 import { ControlFlow, ElementKind, Kinds, Treatment } from '../../src/info/constants.ts';
 import { type Attributes, readAttributes } from './attributes.ts';
-import { header, vlq } from './emit.ts';
+import { header, json } from './emit.ts';
 import { flagMasks } from './flags.ts';
 import { implicitUse, operandAccess } from './implicit.ts';
 import { MemoryTypes, memoryTypeSize, operandSpecs } from './operands.ts';
@@ -87,24 +87,24 @@ export function infoTables(records: readonly EncodingRecord[]): string {
 
   return `${header}
 /** Rows of five masks: read, written, cleared, set, undefined; and each encoding's row. */
-export const flagMasks = '${vlq(flags.numbers)}';
-export const flagsOf = '${vlq(flagsOf)}';
+export const flagMasks = '${json(flags.numbers)}';
+export const flagsOf = '${json(flagsOf)}';
 /** Rows of six, see src/info/tables.ts; and each encoding's row. */
-export const attributes = '${vlq(attributes.numbers)}';
-export const attributesOf = '${vlq(attributesOf)}';
+export const attributes = '${json(attributes.numbers)}';
+export const attributesOf = '${json(attributesOf)}';
 export const exceptionClassNames = '${exceptionClasses.join(' ')}';
 /** Lists of rows of the names; and each encoding's list. */
 export const featureNames = '${featureNames.join(' ')}';
-export const featureLists = '${vlq(featureLists.numbers)}';
-export const featuresOf = '${vlq(featuresOf)}';
+export const featureLists = '${json(featureLists.numbers)}';
+export const featuresOf = '${json(featuresOf)}';
 /** Programs of implicit uses, see src/info/implicit.ts; and each encoding's program. */
-export const programs = '${vlq(programs.numbers)}';
-export const programOf = '${vlq(programOf)}';
+export const programs = '${json(programs.numbers)}';
+export const programOf = '${json(programOf)}';
 /** By access code of an operand. */
-export const operandAccess = '${vlq(operandAccess)}';
+export const operandAccess = '${json(operandAccess)}';
 /** By memory type: bytes, kind of element, bits of an element. */
-export const memorySizes = '${vlq(types.names.map(memoryTypeSize))}';
-export const memoryElements = '${vlq(types.names.flatMap((name) => elementOf(name)))}';
+export const memorySizes = '${json(types.names.map(memoryTypeSize))}';
+export const memoryElements = '${json(types.names.flatMap((name) => elementOf(name)))}';
 `;
 }
 

@@ -1,4 +1,4 @@
-import { digits, header, vlq } from './emit.ts';
+import { digits, header, json } from './emit.ts';
 import type { EncodingRecord } from './record.ts';
 
 /** The table's own text, for src/reference.ts. */
@@ -24,7 +24,7 @@ ${[
 ]
   .map(
     ([name, { texts, rows }]) =>
-      `export const ${name}Texts = ${quoted(elide(texts))};\nexport const ${name}Rows = '${vlq(rows)}';`,
+      `export const ${name}Texts = ${quoted(elide(texts))};\nexport const ${name}Rows = '${json(rows)}';`,
   )
   .join('\n')}
 `;

@@ -20,11 +20,13 @@ export const axisSizes: readonly number[] = allAxes.map(({ values }) => values);
 /**
  * Nodes in the form that compresses best (measured: a fifth of plain references). A node is its axis, then for each value: 0 as before,
  * 1 nothing, even: encoding, as a zigzag difference to the last one named; odd: distance back to a node.
+ *
+ * @param start the first node to pack
  */
-export function packNodes(nodes: readonly number[]): number[] {
+export function packNodes(nodes: readonly number[], start: number): number[] {
   const packed: number[] = [];
   let lastEncoding = 0;
-  for (let at = 0; at < nodes.length; ) {
+  for (let at = start; at < nodes.length; ) {
     const size = axisSizes[nodes[at]];
     packed.push(nodes[at]);
     for (let value = 0; value < size; value++) {
@@ -53,6 +55,12 @@ const leaf = (id: number): number => ~id;
 export class TreeBuilder {
   readonly nodes: number[] = [];
   private readonly known = new Map<string, number>();
+
+  /** What follows shares no subtrees with what was built before. Answers where its nodes start. */
+  startSpace(): number {
+    this.known.clear();
+    return this.nodes.length;
+  }
 
   /** Reference of the tree that tells these candidates apart; nothing matching leads to encoding 0. */
   build(candidates: readonly Candidate[]): number {

@@ -7,7 +7,7 @@ import { Place, registerOfSpec } from '../operands.ts';
 import { RegisterClass } from '../registers.ts';
 import { operandListOf, operandLists, operandSpecs } from '../tables.ts';
 import { Common, SizeMark, Slot, Style } from './bits.ts';
-import { commons, unpackStyles } from './columns.ts';
+import { commons, styleColumn } from './columns.ts';
 import { broadcastText, Decorations, formText, maskText, roundingText } from './decorations.ts';
 import {
   constantAddress,
@@ -47,7 +47,7 @@ export interface AttFormatOptions extends FormatOptions {
   readonly objdump?: boolean;
 }
 
-const column = unpackStyles(generated);
+const column = styleColumn(generated);
 const { styles, recipes, recipeOf } = column;
 const segments = RegisterClass.segment << 5;
 const dx = (RegisterClass.gpr16 << 5) | 2;
@@ -101,7 +101,7 @@ class AttTheme extends Theme {
         numbersForMemory: objdump,
         spell,
       },
-      { ...column, mnemonics },
+      { mnemonics },
       options,
       marked,
     );

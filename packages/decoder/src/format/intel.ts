@@ -8,7 +8,7 @@ import { Place } from '../operands.ts';
 import { RegisterClass } from '../registers.ts';
 import { memoryTypeSizes, operandListOf, operandLists, operandSpecs } from '../tables.ts';
 import { Common, Slot, Style } from './bits.ts';
-import { commons, unpackStyles } from './columns.ts';
+import { commons, styleColumn } from './columns.ts';
 import {
   broadcastText,
   Decorations,
@@ -47,7 +47,7 @@ import { Theme, themes } from './theme.ts';
 
 export type { FormatOptions, Span, SpanKind, SymbolReference } from './options.ts';
 
-const column = unpackStyles(generated);
+const column = styleColumn(generated);
 const { styles, recipes, recipeOf } = column;
 const sizeWords: Record<number, string> = {
   1: 'byte',

@@ -50,7 +50,7 @@ export class Theme {
 
   constructor(
     defaults: SyntaxDefaults,
-    private readonly column: StyleColumn,
+    private readonly column: Pick<StyleColumn, 'mnemonics'>,
     private readonly options: FormatOptions,
     protected readonly marked: boolean,
   ) {

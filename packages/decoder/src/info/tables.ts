@@ -1,20 +1,7 @@
 import * as generated from '../generated/info-tables.ts';
-import { readVlq } from '../vlq.ts';
+import { unpack } from '../unpack.ts';
 
-/*
- * The generated text unpacked into typed arrays, once, when the module is loaded. No number takes less than one character, so the
- * longest text bounds the count.
- */
-const scratch = new Int32Array(
-  Math.max(
-    generated.featuresOf.length,
-    generated.attributesOf.length,
-    generated.flagsOf.length,
-    generated.programs.length,
-    generated.programOf.length,
-  ),
-);
-const unpack = (text: string): Int32Array => readVlq(text, scratch).slice();
+// The generated text unpacked into typed arrays, once, when the module is loaded.
 
 /** Rows of {@link flagColumns}: masks of flags read, written by result, cleared, set, undefined. */
 export const flagMasks: Int32Array = unpack(generated.flagMasks);

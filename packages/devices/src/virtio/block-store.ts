@@ -7,6 +7,10 @@ export interface BlockStore {
   write(offset: number, source: Uint8Array): void;
   /** Returns when everything written is safe. */
   flush(): void;
+  /** What was written, if that is kept here and nowhere else: snapshots of the disk hold it. */
+  save?(): OverlayState;
+  /** @throws SnapshotVersionError, SnapshotMismatchError */
+  restore?(state: OverlayState): void;
 }
 
 /** Snapshot of an overlay: the blocks that were written. The bytes are copies, not numbers in an array: there may be very many. */

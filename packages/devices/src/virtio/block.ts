@@ -122,16 +122,28 @@ export class VirtioBlock implements VirtioDevice {
   reset(): void {}
 
   save(): VirtioDeviceState {
-    return { version: 1, type: this.type, config: [...this.config] };
+    const overlay = this.store.save?.();
+    return {
+      version: 1,
+      type: this.type,
+      config: [...this.config],
+      ...(overlay === undefined ? {} : { overlay }),
+    };
   }
 
-  /** The disk's content is the store's. @throws SnapshotVersionError, SnapshotMismatchError */
+  /** Without an overlay the disk's content is its owner's. @throws SnapshotVersionError, SnapshotMismatchError */
   restore(state: VirtioDeviceState): void {
     requireVersion('a virtio block device', state, 1);
     if (state.type !== this.type || state.config.some((byte, i) => byte !== this.config[i]))
       throw new SnapshotMismatchError(
         'virtio block device: the snapshot is of a device of other size or kind',
       );
+    const { store } = this;
+    if ((state.overlay === undefined) !== (store.save === undefined))
+      throw new SnapshotMismatchError(
+        `virtio block device: the snapshot is of a disk ${state.overlay === undefined ? 'without' : 'with'} overlay`,
+      );
+    if (state.overlay !== undefined) store.restore?.(state.overlay);
   }
 
   /** @returns a status, or an `Outcome` */

@@ -5,9 +5,12 @@ import { Outcome, type VirtioDevice } from './device.ts';
 import { DeviceId } from './registers.ts';
 import type { VirtioDeviceState } from './state.ts';
 
-/** Random bytes: seeded for a machine that repeats itself, the host's else. Its state is its owner's to save. */
+/** Random bytes: seeded for a machine that repeats itself, the host's else. */
 export interface RandomSource {
   fill(target: Uint8Array): void;
+  /** Of one that repeats itself. */
+  save?(): readonly number[];
+  restore?(state: readonly number[]): void;
 }
 
 /** Bytes for one buffer; the driver hears how many it got (virtio 1.2, 5.4.6). */
@@ -35,7 +38,8 @@ export class VirtioEntropy implements VirtioDevice {
   reset(): void {}
 
   save(): VirtioDeviceState {
-    return { version: 1, type: this.type, config: [] };
+    const random = this.source.save?.();
+    return { version: 1, type: this.type, config: [], ...(random === undefined ? {} : { random }) };
   }
 
   /** @throws SnapshotVersionError, SnapshotMismatchError */
@@ -43,5 +47,6 @@ export class VirtioEntropy implements VirtioDevice {
     requireVersion('a virtio entropy device', state, 1);
     if (state.type !== this.type)
       throw new SnapshotMismatchError('virtio entropy device: the snapshot is of another device');
+    if (state.random !== undefined) this.source.restore?.(state.random);
   }
 }

@@ -1,4 +1,5 @@
 import type { MsixState, PciFunctionState } from '../pci/state.ts';
+import type { OverlayState } from './block-store.ts';
 
 /** Snapshot of a virtqueue. */
 export interface QueueState {
@@ -34,6 +35,10 @@ export interface VirtioDeviceState {
   readonly config: readonly number[];
   /** Console: bytes that wait for the guest. */
   readonly received?: readonly number[];
+  /** Disk: what was written, if the store keeps that in memory. */
+  readonly overlay?: OverlayState;
+  /** Entropy: state of a generator that repeats itself. */
+  readonly random?: readonly number[];
 }
 
 /** Snapshot of a virtio device and its PCI function. */

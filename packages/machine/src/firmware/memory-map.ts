@@ -29,7 +29,7 @@ export const highRamStart = 0x1_0000_0000;
 /** The extended BIOS data area: 1 KiB below 640 KiB. */
 export const extendedBiosData = 0x9fc00;
 /** Where the video memory's hole begins. */
-const videoMemory = 0xa0000;
+export const videoMemory = 0xa0000;
 /** BIOS area: ACPI tables lie in it. */
 const biosArea = 0xe0000;
 /** Begin of what lies above the first MiB. */

@@ -1,6 +1,6 @@
 import { divergenceText, EngineOptionError, Lockstep } from '@nest86/cpu';
 import type { BareMachine, BareMachineOptions } from '../bare-machine.ts';
-import type { BootImage } from '../load/multiboot.ts';
+import type { BootImage } from '../load/boot-image.ts';
 import type { MachineEnd } from '../machine-end.ts';
 import { MachineOptionError } from '../option-error.ts';
 import { InputLog } from './input-log.ts';

@@ -2,6 +2,7 @@ import type { LockstepSide, Processor } from '@nest86/cpu';
 import type { TlbSnapshot } from '@nest86/mmu';
 import { BareMachine, type BareMachineOptions } from '../bare-machine.ts';
 import type { MachineEnd } from '../machine-end.ts';
+import { codeBytes } from '../processors/code-bytes.ts';
 import { type InputLog, InputTap } from './input-log.ts';
 
 /** Registers of the paging context that the state block does not hold. */
@@ -120,6 +121,6 @@ export class MachineSide implements LockstepSide {
   }
 
   codeAt(): Uint8Array {
-    return this.machine.codeBytes(15);
+    return codeBytes(this.machine, 15);
   }
 }

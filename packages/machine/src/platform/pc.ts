@@ -13,6 +13,7 @@ import {
   type InterruptLine,
   Mc146818,
   PciBus,
+  PcTestDevice,
   Port92,
   PortMap,
   ResetControl,
@@ -21,7 +22,7 @@ import {
   VirtioPci,
 } from '@nest86/devices';
 import type { PhysicalMemory } from '@nest86/mmu';
-import { Gsi, Interrupt, Mmio, PciWindow, Port, Power, Reset } from '../firmware/platform.ts';
+import { Gsi, Interrupt, Mmio, PciWindow, Port, Power, pciIrqs, Reset } from '../firmware/platform.ts';
 import type { MachineClock } from '../time/machine-clock.ts';
 import { BusSpace } from './bus-space.ts';
 import { GuestRam } from './guest-ram.ts';
@@ -47,6 +48,8 @@ export interface PcInit {
   readonly processors: number;
   /** At PCI slots from 1 on. */
   readonly devices: readonly VirtioDevice[];
+  /** Adds the test device of kvm-unit-tests. */
+  readonly testDevice: boolean;
 }
 
 /** Ports of what no table of the firmware names. */
@@ -59,13 +62,19 @@ const ports = {
   exit: 0xf4,
   triggers8259: 0x4d0,
   firmwareConfiguration: 0x510,
+  testLatch: 0xe0,
+  testFlush: 0xe4,
+  testByteLatch: 0xe8,
+  testLines: 0x2000,
 } as const;
 
 /** I/O ports that base address registers get. */
 const ioWindow = { start: 0xc000, end: 0x1_0000 } as const;
-/** IRQs of the four PCI interrupt lines where the 8259s serve them. */
-const pciIrqs = [11, 10, 11, 10] as const;
 const elcrLevel10and11 = 0x0c;
+const testMemory = { start: 0xff00_0000, size: 0x1_0000 } as const;
+const isaLines = 16;
+/** The slave 8259's: nobody else drives it. */
+const cascade = 2;
 
 /** The chips of a PC and how they are wired: ISA interrupts reach the 8259s and the I/O APIC, PCI's their own inputs. */
 export class Pc {
@@ -81,6 +90,7 @@ export class Pc {
   readonly pci: PciBus;
   readonly virtio: readonly VirtioPci[];
   readonly firmwareConfiguration: FwCfg;
+  readonly testDevice: PcTestDevice | undefined;
   private readonly port92: Port92;
   private readonly resetControl: ResetControl;
 
@@ -143,6 +153,22 @@ export class Pc {
     const memory = new GuestRam(physical);
     this.firmwareConfiguration = new FwCfg({ ramSize: init.memory, cpus: init.processors, memory });
     map.add(ports.firmwareConfiguration, 12, this.firmwareConfiguration);
+    if (init.testDevice) {
+      const lines = Array.from({ length: Gsi.inputs }, (_, input) =>
+        input < isaLines && input !== cascade ? isa(input) : this.ioApic.line(input),
+      );
+      this.testDevice = new PcTestDevice({ line: (input) => lines[input] });
+      map.add(ports.testLatch, 4, this.testDevice.latch);
+      map.add(ports.testFlush, 4, this.testDevice.flush);
+      map.addBytes(ports.testByteLatch, 4, this.testDevice.byteLatch);
+      map.add(ports.testLines, Gsi.inputs, this.testDevice.lines);
+      physical.addRegion({
+        kind: 'mmio',
+        ...testMemory,
+        handler: this.testDevice.memory,
+        name: 'test device',
+      });
+    }
 
     const irqs = new Map([...new Set(pciIrqs)].map((irq) => [irq, new SharedLine(this.pic.line(irq))]));
     const pin = (line: number): InterruptLine =>
@@ -175,6 +201,7 @@ export class Pc {
     for (const chip of [pic, ioApic, hpet, timer, clock, power, keyboard, serial, port92, resetControl])
       chip.reset();
     physical.a20 = true;
+    this.testDevice?.reset();
     for (const device of this.virtio) device.reset();
     pic.triggers.write(1, elcrLevel10and11);
     this.pci.assign({

@@ -8,6 +8,8 @@ export interface ScheduledProcessor {
   readonly isRunning: boolean;
   readonly isShutDown: boolean;
   run(count: number): RunEnd;
+  /** One instruction, or the delivery of one event; `limit` if there was one. */
+  step(): RunEnd;
   /** Ends a run that goes on. */
   stop(): void;
 }
@@ -37,8 +39,10 @@ export type ScheduleEnd =
 
 /** Nanoseconds of guest time that a processor runs before the next one has its turn. */
 const turn = 20_000;
-/** Nanoseconds after which a run looks at the host's clock. */
-const realTurn = 1_000_000;
+/** The same in real time, where a turn's costs are somebody's time. */
+const realTurn = 200_000;
+/** Nanoseconds after which a processor that runs alone has its time set right. */
+const longestTurn = 1_000_000;
 /** Jumps to timers in one run behind which nothing retired. */
 const mostJumps = 10_000;
 
@@ -47,6 +51,10 @@ const mostJumps = 10_000;
  * left, does not depend on how many instructions a call of `run` asks for.
  */
 export class Scheduler {
+  /** Processors that stand still while a debugger lets others go on. */
+  readonly held: boolean[];
+  /** The processor whose next step ends the run, or -1. It is -1 again behind that. */
+  stepping = -1;
   private readonly asleep: boolean[];
   private current = 0;
   /** Instructions left of the present turn. */
@@ -61,7 +69,8 @@ export class Scheduler {
     private readonly time: ScheduledTime,
   ) {
     this.asleep = processors.map(() => false);
-    this.left = time.instructionsIn(turn);
+    this.held = processors.map(() => false);
+    this.left = this.newTurn();
   }
 
   /** Number of the processor that runs, or ran last. */
@@ -95,7 +104,7 @@ export class Scheduler {
   reset(): void {
     this.asleep.fill(false);
     this.current = 0;
-    this.left = this.time.instructionsIn(turn);
+    this.left = this.newTurn();
   }
 
   /** Runs up to so many instructions of all processors together. */
@@ -120,6 +129,10 @@ export class Scheduler {
       const done = processor.retired - before;
       remaining -= done;
       this.left -= done;
+      if (this.current === this.stepping && (done > 0 || end === 'limit')) {
+        this.stepping = -1;
+        this.isStopping = true;
+      }
       // One that delivers one fault after the other does not retire anything either.
       if (done > 0) jumps = 0;
       else if (++jumps > mostJumps) return 'limit';
@@ -128,25 +141,33 @@ export class Scheduler {
       if (end !== 'stopped' || this.isCut) continue;
       // It waits, or gave up its turn.
       this.left = 0;
-      if (!processor.isRunning) this.asleep[this.current] = true;
-      else if (done === 0) return 'limit';
+      if (done > 0) continue;
+      // What came before it began to wait would not wake it: it sleeps only when it has looked, and found nothing.
+      if (processor.isRunning) return 'limit';
+      this.asleep[this.current] = true;
     }
   }
 
   private turn(processor: ScheduledProcessor, remaining: number): RunEnd {
     const { clock, time } = this;
     const due = Math.max(1, clock.nextDue - clock.now);
-    let budget = time.instructionsIn(time.isReal ? Math.min(due, realTurn) : due);
+    let budget = time.instructionsIn(time.isReal ? Math.min(due, longestTurn) : due);
     if (!this.isAlone()) budget = Math.min(budget, this.left);
     this.isCut = false;
     this.isRunning = true;
     time.begin(processor);
     try {
+      if (this.current === this.stepping) return processor.step();
       return processor.run(Math.min(budget, remaining));
     } finally {
       time.end();
       this.isRunning = false;
     }
+  }
+
+  private newTurn(): number {
+    const { time } = this;
+    return time.instructionsIn(time.isReal ? realTurn : turn);
   }
 
   /** Whether all others sleep. */
@@ -158,14 +179,14 @@ export class Scheduler {
 
   /** Whose turn it is now; false if all sleep. */
   private choose(): boolean {
-    const { asleep, current } = this;
-    if (this.left > 0 && !asleep[current]) return true;
+    const { asleep, current, held } = this;
+    if (this.left > 0 && !asleep[current] && !held[current]) return true;
     const count = asleep.length;
     for (let i = 1; i <= count; i++) {
       const next = (current + i) % count;
-      if (asleep[next]) continue;
+      if (asleep[next] || held[next]) continue;
       this.current = next;
-      this.left = this.time.instructionsIn(turn);
+      this.left = this.newTurn();
       return true;
     }
     return false;

@@ -117,6 +117,10 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
     return this.processor.run(count);
   }
 
+  step(): RunEnd {
+    return this.processor.step();
+  }
+
   stop(): void {
     this.processor.stop();
   }
@@ -169,6 +173,8 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   }
 
   init(): void {
+    // One that came before belongs to the start that ends here.
+    this.processor.events.pending &= ~EventSource.startup;
     this.latch(EventSource.init);
   }
 

@@ -2,8 +2,6 @@
 export interface TimeBase {
   /** Nanoseconds; never goes back. */
   readonly now: number;
-  /** It passes by itself; else by instructions. */
-  readonly isReal: boolean;
 }
 
 /** Counts instructions: while one runs, its retired count tells how far it is. */
@@ -48,16 +46,20 @@ export class InstructionTime implements TimeBase {
   }
 }
 
-/** The host's time, from the moment this is made. */
+/**
+ * The host's time, from the moment this is made. While a processor runs, time goes on by a nanosecond for each retired instruction, so that nobody
+ * has to ask the host; it is set right when the next turn begins. It never goes back.
+ */
 export class HostTime implements TimeBase {
   readonly isReal: boolean = true;
   private readonly start: number;
-  private last = 0;
+  private base = 0;
+  private running: RunningProcessor | undefined;
+  private retiredAtStart = 0;
+  /** The host's time when the turn began. */
+  private begun = 0;
   /** Instructions in a nanosecond, as the last turns had it. */
   private rate: number = 0.1;
-  private running: RunningProcessor | undefined;
-  private begun = 0;
-  private retiredAtStart = 0;
 
   /** @param host milliseconds of a clock that never goes back, with fractions */
   constructor(private readonly host: () => number) {
@@ -65,28 +67,38 @@ export class HostTime implements TimeBase {
   }
 
   get now(): number {
-    this.last = Math.max(this.last, Math.floor((this.host() - this.start) * 1e6));
-    return this.last;
+    const { running } = this;
+    return running === undefined
+      ? Math.max(this.base, this.elapsed())
+      : this.base + (running.retired - this.retiredAtStart);
   }
 
   skipTo(): void {}
 
   begin(processor: RunningProcessor): void {
-    this.running = processor;
+    this.begun = this.elapsed();
+    this.base = Math.max(this.base, this.begun);
     this.retiredAtStart = processor.retired;
-    this.begun = this.now;
+    this.running = processor;
   }
 
   end(): void {
     const { running } = this;
-    const passed = this.now - this.begun;
-    if (running === undefined || passed < shortest) return;
-    const rate = (running.retired - this.retiredAtStart) / passed;
-    this.rate = Math.min(Math.max((this.rate * 3 + rate) / 4, slowest), fastest);
+    if (running === undefined) return;
+    const retired = running.retired - this.retiredAtStart;
+    this.base += retired;
+    this.running = undefined;
+    const passed = this.elapsed() - this.begun;
+    if (passed >= shortest)
+      this.rate = Math.min(Math.max((this.rate * 3 + retired / passed) / 4, slowest), fastest);
   }
 
   instructionsIn(nanoseconds: number): number {
     return Math.ceil(nanoseconds * this.rate);
+  }
+
+  private elapsed(): number {
+    return Math.floor((this.host() - this.start) * 1e6);
   }
 }
 
@@ -131,10 +143,6 @@ export class MachineClock {
 
   get now(): number {
     return this.time.now;
-  }
-
-  get isReal(): boolean {
-    return this.time.isReal;
   }
 
   /** Of two that are due at the same time, the one that was made first fires first. */

@@ -36,32 +36,48 @@ function inverse(a: number): number {
 const infinity = 0x80;
 const nibbles = Array.from({ length: 16 }, (_, i) => i);
 
-/** 3 generates the multiplicative group of order 255: 3^15 has order 17, 3^17 order 15. */
-const u = power(3, 15);
-const conjugateU = power(u, 16);
-const a = u ^ conjugateU;
-/** Basis of the subfield, and the element that a nibble stands for. */
-const basis = [0, 1, 2, 3].map((i) => power(3, 17 * i));
-const elementOf = (nibble: number): number =>
-  basis.reduce((sum, base, i) => sum ^ (((nibble >> i) & 1) !== 0 ? base : 0), 0);
-const nibbleOf = new Map(nibbles.map((nibble) => [elementOf(nibble), nibble]));
-
-/** Nibble tables: of a byte's half, low nibble k, high nibble i; of 1/n and a/n. */
-const coordinates = new Map<number, number>();
-for (const i of nibbles) {
-  for (const j of nibbles) coordinates.set(elementOf(i) ^ multiply(elementOf(j), u), (i << 4) | (i ^ j));
+/** What look-ups answer, see above. */
+interface FieldTables {
+  /** Of a byte's half: low nibble k, high nibble i. */
+  readonly coordinates: ReadonlyMap<number, number>;
+  /** Of 1/n and a/n. */
+  readonly inverses: readonly number[];
+  readonly aOver: readonly number[];
+  /** What P = 1/n and Q = 1/n give to the inverse: with P and Q as above, i/N = (b·P + Q)/a² and j/N = (P + b·Q)/a², b = 1 + a. */
+  readonly shareOfP: (n: number) => number;
+  readonly shareOfQ: (n: number) => number;
 }
-const inverses = nibbles.map((n) => (n === 0 ? infinity : nibbleOf.get(inverse(elementOf(n)))!));
-const aOver = nibbles.map((n) => (n === 0 ? infinity : nibbleOf.get(multiply(a, inverse(elementOf(n))))!));
 
-/** What P (or Q) = 1/n gives to the inverse: with P and Q as above, i/N = (b·P + Q)/a² and j/N = (P + b·Q)/a², b = 1 + a. */
-const inverseOfSquare = inverse(multiply(a, a));
-const share =
-  (ofI: number, ofJ: number) =>
-  (n: number): number =>
-    multiply(multiply(inverse(elementOf(n)), inverseOfSquare), ofI ^ multiply(ofJ, conjugateU));
-const shareOfP = share(1 ^ a, 1);
-const shareOfQ = share(1, 1 ^ a);
+function makeTables(): FieldTables {
+  // 3 generates the multiplicative group of order 255: 3^15 has order 17, 3^17 order 15.
+  const u = power(3, 15);
+  const conjugateU = power(u, 16);
+  const a = u ^ conjugateU;
+  /** Basis of the subfield, and the element that a nibble stands for. */
+  const basis = [0, 1, 2, 3].map((i) => power(3, 17 * i));
+  const elementOf = (nibble: number): number =>
+    basis.reduce((sum, base, i) => sum ^ (((nibble >> i) & 1) !== 0 ? base : 0), 0);
+  const nibbleOf = new Map(nibbles.map((nibble) => [elementOf(nibble), nibble]));
+  const coordinates = new Map<number, number>();
+  for (const i of nibbles) {
+    for (const j of nibbles) coordinates.set(elementOf(i) ^ multiply(elementOf(j), u), (i << 4) | (i ^ j));
+  }
+  const inverseOfSquare = inverse(multiply(a, a));
+  const share =
+    (ofI: number, ofJ: number) =>
+    (n: number): number =>
+      multiply(multiply(inverse(elementOf(n)), inverseOfSquare), ofI ^ multiply(ofJ, conjugateU));
+  return {
+    coordinates,
+    inverses: nibbles.map((n) => (n === 0 ? infinity : nibbleOf.get(inverse(elementOf(n)))!)),
+    aOver: nibbles.map((n) => (n === 0 ? infinity : nibbleOf.get(multiply(a, inverse(elementOf(n))))!)),
+    shareOfP: share(1 ^ a, 1),
+    shareOfQ: share(1, 1 ^ a),
+  };
+}
+
+/** Made when the first such instruction is staged: most guests have none. */
+let tables: FieldTables | undefined;
 
 /**
  * `output(inverse(input(byte)))` of 16 bytes.
@@ -74,6 +90,8 @@ export function invertBytes(
   input: (byte: number) => number,
   output: (byte: number) => number,
 ): Value {
+  tables ??= makeTables();
+  const { coordinates, inverses, aOver, shareOfP, shareOfQ } = tables;
   const add = (p: Value, q: Value): Value => x.compute(Op.v128Xor, p, q);
   const look = (entries: readonly number[], at: Value): Value =>
     x.compute(Op.i8x16Swizzle, bytesVector(x, entries), at);

@@ -1,0 +1,118 @@
+import {
+  type BootImage,
+  bareRequest,
+  boardRequest,
+  type CpuidModel,
+  EngineOptionError,
+  ImageError,
+  LockstepMachine,
+  Machine,
+  type MachineEnd,
+  type ProcessorView,
+} from '@nest86/machine';
+import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
+import { Complaint, UsageError } from '../errors.ts';
+import type { Console } from './console.ts';
+import type { GuestFiles } from './guest-files.ts';
+import type { RunValues } from './run-values.ts';
+import type { ByteReceiver } from './terminal.ts';
+
+/** What the command runs: a whole machine, or two bare ones in lockstep. */
+export interface Guest {
+  readonly processors: readonly ProcessorView[];
+  /** The engine that compiles. */
+  readonly engine: ProcessorView['processor']['engine'];
+  /** Guest time, ns. */
+  readonly clock: { readonly now: number } | undefined;
+  readonly serial: ByteReceiver;
+  run(count: number): MachineEnd;
+  reset(): void;
+}
+
+/** @param warn told what the processor lacks beside what was asked */
+export function makeGuest(
+  values: RunValues,
+  files: GuestFiles,
+  output: Console,
+  warn: (text: string) => void,
+): Guest {
+  const { cpu, accel, smp } = values;
+  if (cpu === 'help') throw new Error('the list of models is no guest');
+  const isBare = accel === 'lockstep';
+  const topology = { cores: smp };
+  const resolved = resolveCpu(cpu, isBare ? bareRequest : { ...boardRequest, topology });
+  warn(clearedText(resolved));
+  try {
+    return isBare
+      ? lockstepGuest(values, resolved.model, files, output)
+      : machineGuest(values, accel, resolved.model, files, output);
+  } catch (error) {
+    if (error instanceof EngineOptionError) throw new Complaint(error.message);
+    if (error instanceof ImageError) throw new Complaint(`${values.kernel}: ${error.message}`);
+    throw error;
+  }
+}
+
+function machineGuest(
+  values: RunValues,
+  accel: 'jit' | 'interp',
+  cpuid: CpuidModel,
+  { image, initrd, devices }: GuestFiles,
+  output: Console,
+): Guest {
+  const { memory, smp, tlb, seed, clock, append } = values;
+  const machine = new Machine({
+    memory,
+    processors: smp,
+    cpuid,
+    accel,
+    tlb,
+    seed,
+    clock,
+    serial: output,
+    devices,
+    observes: observes(values),
+  });
+  const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
+  machine.start(image, { commandLine: append, modules });
+  const { engine, processors, pc } = machine;
+  return {
+    engine,
+    processors,
+    clock: machine.clock,
+    serial: pc.serial,
+    run: (count) => machine.run(count),
+    reset: () => machine.reset(),
+  };
+}
+
+function lockstepGuest(
+  values: RunValues,
+  cpuid: CpuidModel,
+  { image, initrd }: GuestFiles,
+  output: Console,
+): Guest {
+  const { memory, smp, tlb, seed, append, clock, disk } = values;
+  if (smp > 1 || initrd !== undefined || disk !== undefined || clock === 'realtime')
+    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --clock realtime go with it');
+  const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
+  const start = (image: BootImage): void => machine.load(image, append);
+  start(image);
+  const { candidate } = machine;
+  return {
+    engine: candidate.engine,
+    processors: [candidate],
+    clock: undefined,
+    serial: { hasRoom: false, receive: () => {} },
+    run: (count) => machine.run(count),
+    reset: () => {
+      throw new Complaint(
+        '--accel lockstep: the guest asks for a reset, which only one processor alone can do',
+      );
+    },
+  };
+}
+
+function observes(values: RunValues): boolean {
+  return values.profile || values['dump-region'] !== undefined;
+}

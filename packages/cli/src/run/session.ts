@@ -1,0 +1,106 @@
+import { type MachineEnd, profileText, regionText } from '@nest86/machine';
+import { ExitCode } from '../errors.ts';
+import type { Io, Wait } from '../io.ts';
+import type { Console } from './console.ts';
+import { describeProcessor } from './describe-processor.ts';
+import type { Guest } from './guest.ts';
+import type { RunValues } from './run-values.ts';
+import { statisticsText } from './statistics.ts';
+import { Terminal } from './terminal.ts';
+
+/** Lines of a profile. */
+const profileLines = 40;
+/** Instructions between looks at clock and keyboard. */
+const slice = 5_000_000;
+/** Milliseconds of a wait in which nothing is due. */
+const longestWait = 1000;
+
+/** Runs a guest, tells what was asked about the run, and answers the exit code. */
+export async function runSession(guest: Guest, output: Console, values: RunValues, io: Io): Promise<number> {
+  const started = io.now();
+  const result = await runGuest(guest, output, values, io);
+  await report(guest, values, (io.now() - started) / 1000, io);
+  return await exitCodeOf(result, guest, values, io);
+}
+
+/** How a run of the command ended. */
+interface Result {
+  readonly end: MachineEnd;
+  readonly hasSeen: boolean;
+  readonly isLate: boolean;
+}
+
+/** Runs until the guest ends, or nobody wants it to go on. */
+async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io): Promise<Result> {
+  const { timeout } = values;
+  const terminal = new Terminal((text) => void io.stderr.write(text), io.isKeyboard);
+  let wait: Wait | undefined;
+  const input = io.listen((bytes) => {
+    terminal.type(bytes);
+    wait?.end();
+  });
+  const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : io.now() + timeout * 1000;
+  try {
+    for (;;) {
+      const isFed = terminal.feed(guest.serial);
+      const end = guest.run(slice);
+      await output.flush();
+      const isLate = io.now() > deadline;
+      if (output.hasSeen || isLate || terminal.hasQuit) return { end, hasSeen: output.hasSeen, isLate };
+      if (end.reason === 'reset' && !values['no-reboot']) guest.reset();
+      else if (end.reason !== 'limit' && end.reason !== 'idle') {
+        // A guest that waits for a key is not at its end.
+        if (end.reason !== 'halted' || !(io.isKeyboard || isFed)) return { end, hasSeen: false, isLate };
+      }
+      wait = io.wait(pauseOf(end, guest, isFed));
+      await wait.over;
+    }
+  } finally {
+    input.stop();
+  }
+}
+
+/** Milliseconds in which nothing is to be done. */
+function pauseOf(end: MachineEnd, { clock }: Guest, isFed: boolean): number {
+  if (isFed) return 0;
+  if (end.reason === 'halted') return longestWait;
+  if (end.reason !== 'idle' || clock === undefined) return 0;
+  return Math.min(longestWait, Math.max(0, (end.until - clock.now) / 1e6));
+}
+
+async function report(
+  { processors, engine }: Guest,
+  values: RunValues,
+  seconds: number,
+  io: Io,
+): Promise<void> {
+  const region = values['dump-region'];
+  if (values.stats) await io.stderr.write(statisticsText(engine, processors, seconds));
+  if (values.profile) await io.stderr.write(`\n${profileText(engine, profileLines)}`);
+  if (region !== undefined) await io.stderr.write(`\n${regionText(engine, region) ?? noRegion(region)}`);
+}
+
+function noRegion(wanted: bigint | 'hot'): string {
+  return wanted === 'hot'
+    ? 'no region was compiled\n'
+    : `no region that was compiled holds ${wanted.toString(16)}\n`;
+}
+
+async function exitCodeOf(
+  { end, hasSeen, isLate }: Result,
+  guest: Guest,
+  values: RunValues,
+  io: Io,
+): Promise<number> {
+  const { expect, timeout } = values;
+  if (hasSeen) return ExitCode.ok;
+  if (end.reason === 'exit' && expect === undefined) return end.exitCode;
+  if (end.reason === 'shutdown' || end.reason === 'problem') {
+    const why = end.reason === 'problem' ? end.problem : 'the guest shut down (triple fault)';
+    await io.stderr.write(`nest86: ${why}\n${describeProcessor(guest.processors)}`);
+    return ExitCode.guest;
+  }
+  if (expect !== undefined) await io.stderr.write(`nest86: "${expect}" did not appear\n`);
+  else if (isLate) await io.stderr.write(`nest86: the guest still runs after ${timeout} s\n`);
+  return expect !== undefined || isLate ? ExitCode.failed : ExitCode.ok;
+}
