@@ -1,8 +1,8 @@
 #!/bin/bash
-# Builds the guest programs, which are committed: bench becomes bench/bench.elf, system/long/NAME.c (64-bit mode)
-# and system/protected/NAME.c (32-bit) become system/NAME.elf.
+# Builds the guest programs, which are committed: bench becomes bench/bench.elf, welcome welcome/welcome.elf,
+# system/long/NAME.c (64-bit mode) and system/protected/NAME.c (32-bit) become system/NAME.elf.
 #   build.sh              builds all
-#   build.sh PROGRAM...   builds some: bench, system, system/long/NAME, system/protected/NAME
+#   build.sh PROGRAM...   builds some: bench, welcome, system, system/long/NAME, system/protected/NAME
 #   build.sh --check   says whether the committed binaries are what the sources give; writes nothing
 # Needs gcc for x86-64 and binutils. The committed bytes come from the versions that README.md names.
 set -euo pipefail
@@ -56,7 +56,8 @@ build() { # build PROGRAM OUTPUT
     *)
       for source in lib/*.S lib/*.c "$program"/*.S "$program"/*.c; do
         [ -e "$source" ] || continue
-        compile "$source"
+        # shellcheck disable=SC2046
+        compile "$source" $(program_flags "$program")
         objects+=("$object")
       done
       link_long "$output" "${objects[@]}"
@@ -64,7 +65,7 @@ build() { # build PROGRAM OUTPUT
   esac
 }
 
-# The file that a program is built into: bench has a folder, the system guests have one together.
+# The file that a program is built into: bench and welcome have folders, the system guests have one together.
 output_of() {
   case $1 in
     system/*) echo "system/${1##*/}.elf" ;;
@@ -87,7 +88,7 @@ add_system() {
   for source in system/long/*.c system/protected/*.c; do programs+=("${source%.c}"); done
 }
 if [ $# = 0 ]; then
-  programs=(bench)
+  programs=(bench welcome)
   add_system
 fi
 for name in "$@"; do

@@ -16,8 +16,16 @@ LINK_FLAGS=(-static -nostdlib --build-id=none -z noexecstack -z max-page-size=0x
 flags_of() {
   case $1 in
     bench/memcpy.c | bench/nbody.c | bench/saxpy.c | bench/avx2.c) echo -msse2 -mfpmath=sse ;;
+    welcome/test_sse2.c | welcome/test_avx2.c) echo -msse2 -mfpmath=sse ;;
     bench/x87.c) echo -mfpmath=387 ;;
     bench/call.c) echo -mgeneral-regs-only -fno-optimize-sibling-calls ;;
     *) echo -mgeneral-regs-only ;;
+  esac
+}
+
+# What a program asks of lib; what others do not ask for leaves their bytes as they are.
+program_flags() {
+  case $1 in
+    welcome) echo -DKEEP_MEMORY_MAP ;;
   esac
 }

@@ -62,7 +62,7 @@ async function shell(site) {
     console.log(`typed \`echo $((6*7)); uname -m\`: 42, x86_64 (${passed()})`);
     await page.type('poweroff\n');
     const end = await ended(page, seconds);
-    if (!end.startsWith('poweroff:')) throw new Error(`poweroff ended so: ${end}`);
+    if (!end.startsWith('poweroff after')) throw new Error(`poweroff ended so: ${end}`);
     console.log(`ok: ${end}`);
     return page.browser;
   } finally {

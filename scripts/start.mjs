@@ -1,6 +1,6 @@
-// `npm start`: something real at once. Decodes the program that is running this, node itself.
+// `npm start`: something real at once. Boots the guest that the repository carries, with no further download.
 import './setup.mjs';
 import { run, sourceFlags } from './lib/workspace.mjs';
 
-const decode = ['decode', '--stats', '--limit', '20', process.execPath];
-process.exitCode = run(process.execPath, [...sourceFlags, 'packages/cli/src/main.ts', ...decode]).status;
+const guest = ['run', '--kernel', 'guests/welcome/welcome.elf', '--clock', 'realtime', '--smp', '2'];
+process.exitCode = run(process.execPath, [...sourceFlags, 'packages/cli/src/main.ts', ...guest]).status;

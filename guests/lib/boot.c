@@ -15,9 +15,13 @@
 // Multiboot 1 information (specification 0.6.96, 3.3); the fields used here.
 struct multiboot_info {
   uint32_t flags, mem_lower, mem_upper, boot_device, command_line;
+#ifdef KEEP_MEMORY_MAP
+  uint32_t modules[2], symbols[4], map_bytes, map;
+#endif
 };
 #define MULTIBOOT_HAS_MEMORY 0x1u
 #define MULTIBOOT_HAS_COMMAND_LINE 0x4u
+#define MULTIBOOT_HAS_MEMORY_MAP 0x40u
 
 // PVH start information (Xen public/arch-x86/hvm/start_info.h describes the layout).
 struct pvh_start_info {
@@ -50,12 +54,36 @@ static void copy_command_line(const char *text, int first_word_may_be_a_file) {
   boot.command_line[i] = 0;
 }
 
+#ifdef KEEP_MEMORY_MAP
+struct multiboot_range {
+  uint32_t bytes; // of what follows
+  uint64_t address, size;
+  uint32_t type;
+} __attribute__((packed));
+
+static void add_memory_range(uint64_t address, uint64_t size, uint32_t type) {
+  if (boot.memory_ranges == MEMORY_RANGES) return;
+  boot.memory_map[boot.memory_ranges++] = (struct memory_range){address, size, type};
+}
+
+static void copy_multiboot_map(uint64_t at, uint32_t bytes) {
+  for (uint64_t end = at + bytes; at + sizeof(struct multiboot_range) <= end;) {
+    const struct multiboot_range *range = (const struct multiboot_range *)at;
+    add_memory_range(range->address, range->size, range->type);
+    at += sizeof range->bytes + range->bytes;
+  }
+}
+#endif
+
 // Loaders may put their information anywhere in free RAM, so all of it is copied before RAM is used.
 static void read_multiboot(const struct multiboot_info *info) {
   if (info->flags & MULTIBOOT_HAS_MEMORY) boot.memory_end = MIB + 1024ull * info->mem_upper;
   if (info->flags & MULTIBOOT_HAS_COMMAND_LINE) {
     copy_command_line((const char *)(uint64_t)info->command_line, 1);
   }
+#ifdef KEEP_MEMORY_MAP
+  if (info->flags & MULTIBOOT_HAS_MEMORY_MAP) copy_multiboot_map(info->map, info->map_bytes);
+#endif
 }
 
 static void read_pvh(const struct pvh_start_info *info) {
@@ -63,6 +91,9 @@ static void read_pvh(const struct pvh_start_info *info) {
   if (info->version >= 1) {
     const struct pvh_memory_map_entry *map = (const struct pvh_memory_map_entry *)info->memory_map;
     for (uint32_t i = 0; i < info->memory_map_entries; i++) {
+#ifdef KEEP_MEMORY_MAP
+      add_memory_range(map[i].address, map[i].size, map[i].type);
+#endif
       uint64_t end = map[i].address + map[i].size;
       if (map[i].type == PVH_RAM && map[i].address <= MIB && end > MIB) boot.memory_end = end;
     }

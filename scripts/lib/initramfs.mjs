@@ -5,6 +5,7 @@ import { cpioArchive } from './cpio.mjs';
  * The kernel hands words of its command line that it does not know to /init as environment: `run="uname -a; free"` runs that and powers off.
  * cttyhack makes the console the shell's controlling terminal, so that Ctrl-C and job control work. busybox's poweroff, reboot and halt
  * signal process 1, as its own init expects; a shell hears signals while it waits, not while a child has the foreground.
+ * `root=/dev/…` on the command line leads to that disk's own init, or the program that `init=` names; what it changes on a squashfs goes to memory.
  */
 const init = `#!/bin/busybox sh
 export PATH=/bin HOME=/root TERM="\${TERM:-vt100}" PS1='nest86:\\w# '
@@ -22,6 +23,27 @@ trap 'end halt' USR1
 trap 'end poweroff' USR2
 trap 'end reboot' TERM
 echo "nest86: user space reached"
+for module in /modules/*.ko; do
+  [ -f "$module" ] && insmod "$module"
+done
+for word in $(cat /proc/cmdline); do
+  case "$word" in
+    root=/dev/*) root=\${word#root=} ;;
+    init=*) init=\${word#init=} ;;
+  esac
+done
+if [ -n "$root" ]; then
+  mount "$root" /disk || exec setsid cttyhack sh
+  if grep -q "^$root .* squashfs" /proc/mounts; then
+    mount -t tmpfs tmpfs /changes
+    mkdir /changes/upper /changes/work
+    mount -t overlay -o lowerdir=/disk,upperdir=/changes/upper,workdir=/changes/work overlay /disk
+  fi
+  trap - USR1 USR2 TERM
+  umount /tmp /dev/pts
+  for folder in dev proc sys; do mount -o move /$folder /disk/$folder; done
+  exec switch_root /disk "\${init:-/sbin/init}"
+fi
 cd /root
 if [ -n "$run" ]; then
   sh -c "$run" </dev/console &
@@ -34,7 +56,7 @@ fi
 end poweroff
 `;
 
-const folders = ['bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp'];
+const folders = ['bin', 'changes', 'dev', 'disk', 'etc', 'proc', 'root', 'sys', 'tmp'];
 const devices = { console: [5, 1], null: [1, 3], ttyS0: [4, 64] };
 
 /** @param busybox the program, linked statically */
@@ -51,5 +73,18 @@ export function initramfs(busybox) {
     { path: 'bin/sh', type: 'link', mode: 0o777, target: 'busybox' },
     { path: 'etc/passwd', type: 'file', mode: 0o644, bytes: Buffer.from('root::0:0:root:/root:/bin/sh\n') },
     { path: 'init', type: 'file', mode: 0o755, bytes: Buffer.from(init) },
+  ]);
+}
+
+/** A further archive, to put behind that of {@link initramfs}: modules that /init loads in this order. */
+export function moduleArchive(modules) {
+  return cpioArchive([
+    { path: 'modules', type: 'folder', mode: 0o755 },
+    ...modules.map(({ name, bytes }, index) => ({
+      path: `modules/${String(index).padStart(2, '0')}-${name}.ko`,
+      type: 'file',
+      mode: 0o644,
+      bytes,
+    })),
   ]);
 }

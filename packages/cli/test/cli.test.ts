@@ -33,9 +33,9 @@ test("the version is the manifest's", async () => {
 
 test.each([
   [['decoed'], 'nest86 decoed: no such command; did you mean decode?\n'],
-  [['frobnicate'], 'nest86 frobnicate: no such command; decode, run or cpuid is allowed\n'],
-  [['help', 'frobnicate'], 'nest86: no such command; decode, run or cpuid is allowed\n'],
-  [['--hex', '90'], 'nest86: no such option: --hex; a command comes first: decode, run or cpuid\n'],
+  [['frobnicate'], 'nest86 frobnicate: no such command; decode, run, cpuid or snapshot is allowed\n'],
+  [['help', 'frobnicate'], 'nest86: no such command; decode, run, cpuid or snapshot is allowed\n'],
+  [['--hex', '90'], 'nest86: no such option: --hex; a command comes first: decode, run, cpuid or snapshot\n'],
   [['decode', '--sintax', 'att'], 'nest86 decode: no such option: --sintax; did you mean --syntax?\n'],
   [['decode', '--help-me'], 'nest86 decode: no such option: --help-me;'],
 ])('%j: one line and exit code 2', async (argv, message) => {

@@ -75,6 +75,27 @@ describe('events between instructions, without a virtualization extension', () =
   });
 
   test.each([
+    ['STI', [0xfb]],
+    ['MOV SS', [0x8e, 0xd0]],
+  ])('an NMI waits for the instruction behind %s', (_, code) => {
+    const cpu = start();
+    const { processor } = cpu;
+    processor.context.set({ cr0: 0x10, cr4: 0, efer: 0 });
+    processor.stateChanged();
+    processor.state.set('tableLimit', 0x3ff, 1);
+    // Vector 2: 0000:2000.
+    cpu.ram.set([0, 0x20, 0, 0], 8);
+    cpu.ram.set([0x90, 0x90], 0x2000);
+    cpu.ram.set([...code, 0x90, 0x90], 0x1000);
+    processor.run(1);
+    processor.nmiPending = true;
+    processor.run(1);
+    expect(cpu.rip).toBe(BigInt(0x1001 + code.length));
+    processor.run(1);
+    expect(cpu.rip).toBe(0x2001n);
+  });
+
+  test.each([
     ['running', Activity.running],
     ['waiting for one', Activity.waitForSipi],
   ])('INIT and a start-up IPI at once start a processor that was %s', (_, activity) => {

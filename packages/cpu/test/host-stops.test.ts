@@ -7,8 +7,8 @@ const data = 0x8ffe;
 const rounds = 3000;
 const perRound = 8;
 
-/** Eight instructions a round, in two pages; the data lie across two more. */
-function start(accel: 'jit' | 'interp'): BareProcessor {
+/** Eight instructions a round, in two pages; the data lie across two more, or elsewhere. */
+function start(accel: 'jit' | 'interp', where = data): BareProcessor {
   const cpu = new BareProcessor({ accel, ramSize: 1 << 20, heat: 50 });
   // 1000: INC EAX; CALL 2000h; 1007: DEC EDX; JNZ 1000h
   cpu.ram.set([0xff, 0xc0, 0xe8, 0xf9, 0x0f, 0, 0, 0xff, 0xca, 0x75, 0xf5], 0x1000);
@@ -16,7 +16,7 @@ function start(accel: 'jit' | 'interp'): BareProcessor {
   cpu.ram.set([0x01, 0xc3, 0x89, 0x07, 0x8b, 0x0f, 0xc3], 0x2000);
   cpu.rip = 0x1000;
   cpu.setRegister(4, 0xa000n);
-  cpu.setRegister(7, BigInt(data));
+  cpu.setRegister(7, BigInt(where));
   cpu.setRegister(2, BigInt(rounds * 2));
   return cpu;
 }
@@ -76,6 +76,18 @@ describe.each(['jit', 'interp'] as const)('a debugger stops (%s)', (accel) => {
     expect(run(start(accel), [at(kind, low, bytes)])).toEqual(each(kind, first, rip));
   });
 
+  test.each([
+    ['write', 0x8100, 4, 4, 0x2004n],
+    ['read', 0x8103, 1, 5, 0x2006n],
+    ['write', 0x7ff0, 0x111, 4, 0x2004n],
+  ] as const)('also in one page: a %s at %i, %i bytes', (kind, low, bytes, first, rip) => {
+    const cpu = start(accel, 0x8100);
+    run(cpu, []);
+    expect(run(cpu, [at(kind, low, bytes)])).toEqual(
+      each(kind, first, rip).map((hit) => ({ ...hit, retired: hit.retired + rounds * perRound })),
+    );
+  });
+
   test('behind both at a watched access', () => {
     const hits = run(start(accel), [at('access', data + 1, 2)]);
     expect(hits.map(({ retired }) => retired % perRound)).toEqual(
@@ -123,9 +135,8 @@ test('a step goes over a breakpoint', () => {
   expect([cpu.rip, processor.retired, seen]).toEqual([0x1002n, 1, [0x1002]]);
 });
 
-test('a watched stack of an interrupted program', () => {
+test('behind CALL, which writes the stack', () => {
   const cpu = start('jit');
-  // What CALL pushes.
   const hits = run(cpu, [at('write', 0x9ff8, 8)]);
   expect(hits).toEqual(each('write', 2, 0x2000n));
 });

@@ -83,7 +83,9 @@ test('loops within loops, and what may be entered', () => {
   const shape = shapeRegion(edges, new Set());
   expect(shape.parts.map(headOf)).toEqual([0, 1, 4]);
   expect([...shape.entries].sort()).toEqual([0, 1, 2]);
-  expect([...shapeRegion(edges, new Set([4])).entries].sort()).toEqual([0, 1, 2, 4]);
+  expect([...shapeRegion(edges, new Set([3, 4])).entries].sort()).toEqual([0, 1, 2, 3, 4]);
+  // 3 is within a loop.
+  expect([...shapeRegion(edges, new Set(), new Set([3, 4])).entries].sort()).toEqual([0, 1, 2, 4]);
   const outer = shape.parts[1];
   expect(typeof outer === 'object' && outer.entries).toEqual([2]);
 });

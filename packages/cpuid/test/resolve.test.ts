@@ -118,3 +118,9 @@ test('microcode, width of addresses and topology may differ from the model', () 
   expect([model.microcode, model.physicalBits, model.topology.processors]).toEqual([0x2d, 46, 4]);
   expect(resolveModel(modelOf('alder-lake')).model.microcode).toBe(0x36);
 });
+
+test('microcode against SRSO is told to guests, which warn without it (Linux: "IBPB-extending microcode not applied!")', () => {
+  for (const name of ['zen2', 'zen4'])
+    expect(resolveModel(modelOf(name)).model.has('ibpb-brtype'), name).toBe(true);
+  expect(resolveModel(modelOf('zen4')).model.has('sbpb')).toBe(true);
+});

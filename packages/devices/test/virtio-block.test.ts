@@ -75,6 +75,14 @@ describe.each([
     expect(request({ type: 13, sector: 0, write: segment }).status).toBe(0);
     expect(store.bytes.slice(2 * 512, 5 * 512).every((byte) => byte === 0)).toBe(true);
     expect([store.bytes[2 * 512 - 1], store.bytes[5 * 512 + 1]]).not.toContain(0);
+    // Linux allows to unmap (bit 0) unless the blocks must stay; a flag that nobody knows is refused (5.2.6.2).
+    store.bytes.fill(0xa5);
+    new DataView(segment.buffer).setUint32(12, 1, true);
+    expect(request({ type: 13, sector: 0, write: segment }).status).toBe(0);
+    expect(store.bytes.slice(2 * 512, 5 * 512).every((byte) => byte === 0)).toBe(true);
+    new DataView(segment.buffer).setUint32(12, 2, true);
+    expect(request({ type: 13, sector: 0, write: segment }).status).toBe(2);
+    new DataView(segment.buffer).setUint32(12, 0, true);
     new DataView(segment.buffer).setUint32(8, sectors, true);
     expect(request({ type: 13, sector: 0, write: segment }).status).toBe(1);
     expect(request({ type: 99, sector: 0 })).toMatchObject({ status: 2, length: 1 });

@@ -15,18 +15,12 @@ export function startKernel({ kernel, initrd, append }, { memory = defaultMemory
   return machine;
 }
 
-/** Instructions that all processors retired together. */
-export function instructions(machine) {
-  let sum = 0;
-  for (const { retired } of machine.processors) sum += retired;
-  return sum;
-}
-
 /** One line for all that programs can see: count and state of each processor, guest time, RAM. */
 export function fingerprint(machine) {
   const ram = new Uint8Array(machine.engine.memory.buffer, machine.physical.base, machine.memory);
+  const instructions = machine.processors.reduce((sum, { retired }) => sum + retired, 0);
   const states = machine.processors.map(({ retired, processor }) => `${retired}:${stateHash(processor)}`);
-  return `${instructions(machine)} instructions, ${machine.clock.now} ns, state ${states.join(' ')}, memory ${memoryHash(ram)}`;
+  return `${instructions} instructions, ${machine.clock.now} ns, state ${states.join(' ')}, memory ${memoryHash(ram)}`;
 }
 
 /**

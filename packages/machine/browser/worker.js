@@ -1,5 +1,5 @@
 // The machine: its serial port's bytes go to the page, the page's keys come to its serial port. In real time it can be typed to; else it boots to its end.
-import { fingerprint, instructions, startKernel, trace } from './boot.js';
+import { fingerprint, startKernel, trace } from './boot.js';
 
 /** Instructions after which keys are looked at, and milliseconds that it sleeps at most. */
 const slice = 1_000_000;
@@ -33,9 +33,7 @@ async function start({ append, accel, clock, processors, interval, most }) {
   if (clock === 'realtime') {
     const why = await talk(machine);
     const seconds = ((performance.now() - begin) / 1000).toFixed(1);
-    postMessage({
-      ended: `${why}: ${seconds} s, ${instructions(machine)} instructions, ${fingerprint(machine)}`,
-    });
+    postMessage({ ended: `${why} after ${seconds} s: ${fingerprint(machine)}` });
     return;
   }
   const lines = [];

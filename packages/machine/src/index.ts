@@ -32,6 +32,8 @@ export {
   modelNames,
 } from './cpu-features.ts';
 export { defaultFeatures, defaultModel } from './default-model.ts';
+export type { BytePort } from './gdb/gdb-stub.ts';
+export { type DebuggerEvents, MachineDebugger } from './gdb/machine-debugger.ts';
 export { type BootImage, readBootImage } from './load/boot-image.ts';
 export { type ElfSegment, ImageError } from './load/elf.ts';
 export { LockstepMachine } from './lockstep/lockstep-machine.ts';
@@ -47,3 +49,8 @@ export {
 export { Mtrrs, type MtrrsState } from './msr/mtrrs.ts';
 export { MachineOptionError } from './option-error.ts';
 export { codeBytes, type ProcessorView } from './processors/code-bytes.ts';
+export { deviceText, type SnapshotConfiguration } from './snapshot/configuration.ts';
+export { SnapshotError, type SnapshotRefusal } from './snapshot/error.ts';
+export { readSnapshot, type SnapshotCompressor, writeSnapshot } from './snapshot/file.ts';
+export type { SnapshotPart } from './snapshot/ram-image.ts';
+export type { Snapshot, SnapshotAbout } from './snapshot/snapshot.ts';

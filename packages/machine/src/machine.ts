@@ -1,5 +1,5 @@
 import { InterruptFabric } from '@nest86/apic';
-import { Engine, seededRandom } from '@nest86/cpu';
+import { Engine, RandomNumbers } from '@nest86/cpu';
 import type { CpuidModel } from '@nest86/cpuid';
 import type { ByteSink, VirtioDevice } from '@nest86/devices';
 import { createTlb, PagingModel, type PhysicalMemory, type TlbBackend, type TlbName } from '@nest86/mmu';
@@ -14,8 +14,18 @@ import type { MachineEnd } from './machine-end.ts';
 import { MachineOptionError } from './option-error.ts';
 import { Pc } from './platform/pc.ts';
 import { LocalApicPages } from './processors/local-apic-pages.ts';
-import { Scheduler } from './processors/scheduler.ts';
+import { type ScheduleEnd, Scheduler } from './processors/scheduler.ts';
 import { VirtualProcessor } from './processors/virtual-processor.ts';
+import { apply, type CapturedMachine, capture } from './snapshot/capture.ts';
+import {
+  cpuConfiguration,
+  deviceConfiguration,
+  type SnapshotConfiguration,
+} from './snapshot/configuration.ts';
+import { SnapshotError } from './snapshot/error.ts';
+import { endUnit, machineUnits } from './snapshot/machine-units.ts';
+import type { Snapshot } from './snapshot/snapshot.ts';
+import { unit } from './snapshot/unit.ts';
 import { HostTime, InstructionTime, MachineClock } from './time/machine-clock.ts';
 
 export interface MachineOptions {
@@ -68,6 +78,9 @@ export class Machine {
   readonly memory: number;
   /** @internal For debuggers. */
   readonly scheduler: Scheduler;
+  private readonly random: RandomNumbers;
+  private readonly configuration: SnapshotConfiguration;
+  private isRunning = false;
   private plan: BootPlan | undefined;
   private end: MachineEnd | undefined;
 
@@ -82,6 +95,14 @@ export class Machine {
     } = options;
     const { accel = 'jit', seed = 1, clock = 'deterministic', observes = false, devices = [] } = options;
     this.memory = memory;
+    this.configuration = {
+      memory,
+      processors,
+      clock,
+      cpu: cpuConfiguration(cpuid),
+      devices: devices.map(deviceConfiguration),
+      testDevice: options.testDevice ?? false,
+    };
     const { lowRam, highRam } = memoryMap(memory);
     this.engine = new Engine({
       ramSize: memory,
@@ -134,7 +155,7 @@ export class Machine {
       pages1G: cpuid.has('pdpe1gb'),
       pse36: cpuid.has('pse36'),
     });
-    const random = seededRandom(seed);
+    this.random = new RandomNumbers(seed);
     this.processors = Array.from(
       { length: processors },
       (_, index) =>
@@ -151,7 +172,7 @@ export class Machine {
           ...(index === 0 ? { external: this.pc.pic } : {}),
           topOfLowMemory: lowRam,
           topOfMemory: highRam === 0 ? 0 : 2 ** 32 + highRam,
-          random,
+          random: () => this.random.next(),
           wake: (which) => this.scheduler.wake(which),
           apicMoved: () => pages.update(),
         }),
@@ -191,7 +212,13 @@ export class Machine {
   /** Runs up to so many instructions of all processors together. What a guest does never throws. */
   run(count: number): MachineEnd {
     if (this.end !== undefined) return this.end;
-    const why = this.scheduler.run(count);
+    this.isRunning = true;
+    let why: ScheduleEnd;
+    try {
+      why = this.scheduler.run(count);
+    } finally {
+      this.isRunning = false;
+    }
     if (this.end !== undefined) return this.end;
     switch (why) {
       case 'limit':
@@ -204,6 +231,64 @@ export class Machine {
       default:
         return { reason: why };
     }
+  }
+
+  /**
+   * All of the machine between two runs; it goes on as if nobody had looked.
+   *
+   * @param saveTlb keeps what TLBs hold, without which a run goes on legally, but not as the one that was saved. Default: in deterministic mode
+   * @throws SnapshotError while the machine runs, or of a TLB of the user's that cannot be saved
+   */
+  save({
+    saveTlb = this.configuration.clock === 'deterministic',
+  }: {
+    readonly saveTlb?: boolean;
+  } = {}): Snapshot {
+    this.refuseSnapshots();
+    if (this.end?.reason === 'problem')
+      throw new SnapshotError('running', `it cannot be saved: ${this.end.problem}`);
+    return capture(this.captured(), (name) => !saveTlb && name.startsWith('tlb/'));
+  }
+
+  /**
+   * Goes on from a snapshot of a machine with the same options; `accel`, `seed` and `startTime` may be others. What the guest was started with comes from it,
+   * too: {@link start} is not needed. Disks without overlay must be as they were.
+   *
+   * @throws SnapshotError: unless it says `needsReset`, nothing has changed
+   */
+  restore(snapshot: Snapshot): void {
+    this.refuseSnapshots();
+    apply(this.captured(), snapshot, () => {
+      this.end = { reason: 'problem', problem: 'a snapshot was restored in part: the machine must be reset' };
+    });
+  }
+
+  private refuseSnapshots(): void {
+    if (this.isRunning)
+      throw new SnapshotError('running', 'the machine runs: it is saved and restored between runs');
+  }
+
+  private captured(): CapturedMachine {
+    const { configuration, physical, clock, processors, pc, scheduler, random } = this;
+    const boot = {
+      save: () => ({ version: 1, plan: this.plan ?? null }),
+      restore: ({ plan }: { plan: BootPlan | null }) => {
+        this.plan = plan ?? undefined;
+      },
+    };
+    const setEnd = (end: MachineEnd | undefined): void => {
+      this.end = end;
+    };
+    return {
+      about: { configuration, retired: processors.map(({ retired }) => retired), guestTime: clock.now },
+      physical,
+      // The end comes last: until then the machine is half restored.
+      units: [
+        ...machineUnits({ physical, clock, processors, pc, scheduler, random }),
+        unit('boot', boot),
+        endUnit(() => this.end, setEnd),
+      ],
+    };
   }
 
   /** The processor that runs, or ran last. */

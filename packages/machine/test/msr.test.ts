@@ -167,6 +167,15 @@ describe("AMD's", () => {
     expect(new Registers('zen4').write(0xc001_0015, 1n << 35n)).toBe(GP);
   });
 
+  test('the counters of the K7 are there and never count', () => {
+    const registers = new Registers('zen4');
+    for (let index = 0xc001_0000; index < 0xc001_0008; index++) {
+      expect(registers.write(index, 0x43_0076n)).toBe('done');
+      expect(registers.read(index)).toBe(0n);
+      expect(new Registers().read(index)).toBe(GP);
+    }
+  });
+
   test('the status of a machine-check bank can be written with McStatusWrEn', () => {
     const registers = new Registers('zen4');
     expect(registers.write(0x401, 1n)).toBe(GP);
@@ -184,9 +193,13 @@ test('machine check: 4 empty banks', () => {
   expect(registers.write(0x17a, 8n)).toBe(GP);
   expect(registers.write(0x40c, 0xffff_ffff_ffff_ffffn)).toBe('done');
   expect(registers.read(0x40c)).toBe(0xffff_ffff_ffff_ffffn);
-  for (const index of [0x401, 0x402, 0x403]) {
-    expect(registers.write(index, 0n)).toBe('done');
-    expect(registers.write(index, 1n)).toBe(GP);
+  // All errors are reported, or none; bits 0 and 10 alone may be off.
+  expect(registers.write(0x40c, 0xffff_ffff_ffff_fbfen)).toBe('done');
+  expect(registers.write(0x40c, 3n)).toBe(GP);
+  expect([registers.write(0x401, 0n), registers.write(0x401, 1n)]).toEqual(['done', GP]);
+  for (const index of [0x402, 0x403]) {
+    expect(registers.write(index, 0xaaaa_aaaa_aaaa_aaaan)).toBe('done');
+    expect(registers.read(index)).toBe(0xaaaa_aaaa_aaaa_aaaan);
   }
   expect(registers.read(0x410)).toBe(GP);
 });
@@ -215,7 +228,7 @@ test('a snapshot brings everything back, and only into a processor that has it',
   const registers = new Registers('zen4');
   registers.write(0x200, 0x8000_0006n);
   registers.write(0x2ff, 0xc06n);
-  registers.write(0x40c, 3n);
+  registers.write(0x40c, -1n);
   registers.write(0xc001_1029, 0x202n);
   const state = JSON.parse(JSON.stringify(registers.msrs.save()));
   const other = new Registers('zen4');
@@ -223,7 +236,7 @@ test('a snapshot brings everything back, and only into a processor that has it',
   expect([0x200, 0x2ff, 0x40c, 0xc001_1029].map((index) => other.read(index))).toEqual([
     0x8000_0006n,
     0xc06n,
-    3n,
+    0xffff_ffff_ffff_ffffn,
     0x202n,
   ]);
   expect(() => other.msrs.restore({ ...state, version: 2 })).toThrow(MsrSnapshotError);

@@ -25,4 +25,9 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show what CPUID tells a guest: models of processors, in words or numbers',
     load: async () => (await import('./cpuid.ts')).cpuidCommand,
   },
+  {
+    name: 'snapshot',
+    summary: 'show what a saved machine is: its configuration, and the size of each part',
+    load: async () => (await import('./snapshot.ts')).snapshotCommand,
+  },
 ];

@@ -123,9 +123,9 @@ Examples:
   nest86 run --kernel vmlinuz --append "console=ttyS0 root=/dev/vda" --disk root.img --smp 4
                                                         Linux on 4 processors, with a disk
 
-Exit codes: the guest's, by port F4h; 0 if it switched off or halted, or what --expect names appeared; 1 at the timeout;
-2 for wrong options; 3 if it shut down (triple fault) or needs something that is not there: then the processor's state is
-printed.`;
+Exit codes: the guest's, by port F4h; 0 if it switched off or halted, or what --expect names appeared; 1 at the
+timeout; 2 for wrong options; 3 if it shut down (triple fault) or needs something that is not there: then the
+processor's state is printed.`;
 
 export const runCommand: Command = defineCommand({ usage: ['--kernel FILE [OPTIONS]'], notes, options, run });
 

@@ -13,7 +13,7 @@ export const absentInterrupts: InterruptSource = { isPending: false, acknowledge
 
 /** A time stamp counter that ticks once for each retired instruction; writes move it. */
 export class RetiredTime implements TimeSource {
-  readonly countsInstructions: boolean = true;
+  readonly tickShift: number = 0;
   private offsetLow = 0;
   private offsetHigh = 0;
 

@@ -111,8 +111,8 @@ export function saveProcessor(processor: Processor, isPrepared: boolean): Proces
   };
 }
 
-/** @internal @param derive brings up to date what follows from state block and context */
-export function restoreProcessor(processor: Processor, saved: ProcessorState, derive: () => void): void {
+/** @internal @param prepare chooses mode and bank, as the first instruction would, which forgets the page */
+export function restoreProcessor(processor: Processor, saved: ProcessorState, prepare: () => void): void {
   check(saved);
   const { state, context, events, delivery, boundary, finder, breakpoints, mmu } = processor;
   state.bytes.fill(0);
@@ -134,7 +134,8 @@ export function restoreProcessor(processor: Processor, saved: ProcessorState, de
   boundary.fruitless = saved.fruitless;
   processor.memory.isAlone = saved.isAlone;
   processor.engine.code.flush();
-  derive();
+  processor.stateChanged();
+  prepare();
   const { page } = saved;
   if (page === null) return;
   finder.pageLow = page.low;

@@ -246,10 +246,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
 
   /** Memory and parts must be as they were then. @throws ProcessorStateError if it is not of this version; nothing has changed then */
   restore(state: ProcessorState): void {
-    restoreProcessor(this, state, () => {
-      this.stateChanged();
-      this.prepare();
-    });
+    restoreProcessor(this, state, () => this.prepare());
   }
 
   get statistics(): ProcessorStatistics {
@@ -524,10 +521,12 @@ export class Processor implements SystemUnit, VirtualizationUnit {
 
   /** What the time stamp counter will be when so many more instructions have retired: generated code counts back from it. */
   private noteTime(left: number): void {
-    const { tsc } = this;
-    this.time.tsc(tsc);
-    const low = (tsc[0] >>> 0) + left;
+    const { tsc, time } = this;
+    const { tickShift = 0 } = time;
+    time.tsc(tsc);
+    const low = (tsc[0] >>> 0) + (left >>> tickShift);
     const { words } = this.state;
+    words[tscIsStagedCell] = 1 + tickShift;
     words[tscAtEndCell] = low;
     words[tscAtEndCell + 1] = tsc[1] + (low >= 2 ** 32 ? 1 : 0);
   }
@@ -687,7 +686,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     );
     words[bankCell] = bank;
     const isPlain = (context.cr4 & cr4Tsd) === 0 && this.interception?.controls.isGuest !== true;
-    words[tscIsStagedCell] = isPlain && this.time.countsInstructions === true ? 1 : 0;
+    words[tscIsStagedCell] = isPlain && this.time.tickShift !== undefined ? 1 : 0;
     noteSiblings(state, context, this.banks, this.memory.quick, cpl, mode);
     this.contextIsStale = false;
     this.modeIsStale = false;

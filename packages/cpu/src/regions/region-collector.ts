@@ -23,6 +23,8 @@ const rarest = 1 / 32;
 const farthest = 2 ** 30;
 /** Instructions that other regions hold as well, for each that none does: functions that many call. */
 const sharedPart = 0.3;
+/** Runs of a block that another region holds, for each that this region would come to it; more of them leave it to the other. */
+const ownWeight = 8;
 
 /**
  * Chooses what becomes one region: from an entry, whatever is reached and not rare, by what the interpreter has counted. What is nearest to the entry comes
@@ -65,6 +67,8 @@ export class RegionCollector {
       if (chosen.length > 0) {
         if (instructions + block.count > limits.instructions) continue;
         if (block.regions.length > 0) {
+          // A loop or function of its own, where more time is spent than on the way to it.
+          if (block.executions > weight * ownWeight) continue;
           if (shared + block.count > (instructions - shared) * sharedPart) continue;
           shared += block.count;
         }

@@ -22,6 +22,8 @@ const heatNever = 0x7fffffff;
 /** Instructions below which a region waits for another that holds it, and for how many times the heat. */
 const smallRegion = 32;
 const patience = 8;
+/** Who runs less often than one in so many of a block's runs needs no entry to come to it. */
+const rareComer = 32;
 
 interface Built {
   readonly module: Uint8Array<ArrayBuffer>;
@@ -110,7 +112,7 @@ export class RegionCompiler {
     for (const { steps } of blocks) for (const step of steps) for (const fn of step.library) library.add(fn);
     for (const fn of library) this.handlers.libraryRow(fn);
     this.handlers.build();
-    const { module, entries } = this.build(blocks, pages, cells, [...library]);
+    const { module, entries } = this.build(blocks, pages, cells, linkedBlocks(blocks, code), [...library]);
     const slot = this.handlers.install(module, [...library]);
     if (slot < 0) return;
     this.compiled++;
@@ -142,6 +144,7 @@ export class RegionCompiler {
     blocks: readonly BlockSteps[],
     pages: PageList,
     cells: number,
+    linked: ReadonlySet<number>,
     library: readonly LibraryFunction[],
   ): Built {
     const module = new ModuleBuilder();
@@ -156,7 +159,7 @@ export class RegionCompiler {
     const { code, compiler } = this;
     code.begin(regionType);
     const call: CallLibrary = (fn, args) => compiler.call(callees.get(fn)!, args);
-    const writer = new RegionWriter(code, compiler, blocks, this.view, call, pages, cells);
+    const writer = new RegionWriter(code, compiler, blocks, this.view, call, pages, cells, linked);
     if (this.observation !== undefined) writer.marks = [];
     writer.write();
     code.finish();
@@ -165,4 +168,18 @@ export class RegionCompiler {
     module.exportFunction(index, 'region');
     return { module: module.finish(), entries: writer.entries };
   }
+}
+
+/** Numbers of the blocks that others lead to which are not of the region, and not rare. */
+function linkedBlocks(blocks: readonly BlockSteps[], code: CodeCache): Set<number> {
+  const inside = new Set(blocks.map(({ block }) => block));
+  const linked = new Set<number>();
+  for (const [index, { block }] of blocks.entries()) {
+    const least = code.executions(block.record) / rareComer;
+    const isLinked = block.comers.some(
+      (other) => other.isValid && !inside.has(other) && code.executions(other.record) >= least,
+    );
+    if (isLinked) linked.add(index);
+  }
+  return linked;
 }

@@ -37,11 +37,17 @@ export function contains(part: RegionPart, block: number): boolean {
 /**
  * @param edges successors of each block
  * @param wanted blocks that the gate should be able to enter wherever they are; block 0 is one in any case
+ * @param welcome the same, but not within a loop: there an entry costs each turn, and the loop's head is soon reached
  */
-export function shapeRegion(edges: readonly (readonly number[])[], wanted: ReadonlySet<number>): RegionShape {
+export function shapeRegion(
+  edges: readonly (readonly number[])[],
+  wanted: ReadonlySet<number>,
+  welcome: ReadonlySet<number> = new Set(),
+): RegionShape {
   const all = edges.map((_, block) => block);
   const parts = componentsOf(all, edges, -1);
   const entries = new Set<number>([0, ...wanted]);
+  for (const part of parts) if (typeof part === 'number' && welcome.has(part)) entries.add(part);
   addHeads(parts, entries);
   const isSentTo = edges.map((_, block) => entries.has(block));
   const finish = (part: RegionPart): RegionPart => {

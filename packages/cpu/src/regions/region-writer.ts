@@ -92,6 +92,8 @@ export class RegionWriter {
     private readonly library: CallLibrary,
     private readonly pageList: PageList,
     pageCells: number,
+    /** Blocks that others outside the region lead to. */
+    private readonly linked: ReadonlySet<number>,
   ) {
     this.x = x;
     x.begin();
@@ -113,7 +115,7 @@ export class RegionWriter {
     this.exits = new RegionExits(code, x, this.exitRecord, { state, budget, bank, registers, flags, pages });
     this.returnSites = returnSites(blocks, view);
     this.edges = blocks.map((_, index) => this.successors(index));
-    this.shape = shapeRegion(this.edges, this.soughtBlocks());
+    this.shape = shapeRegion(this.edges, this.wantedBlocks(), this.soughtBlocks());
     this.heads = headsOf(this.shape.parts);
     const counts = blocks.map(({ block }) => block.count);
     this.needs = longestWays(counts, this.edges, this.heads);
@@ -389,20 +391,27 @@ export class RegionWriter {
     return steps[steps.length - 1];
   }
 
+  /** Blocks that follow instructions which the interpreter executes, and those where an entry was missed. */
+  private wantedBlocks(): ReadonlySet<number> {
+    const wanted = new Set<number>();
+    for (const [index, { block, steps }] of this.blocks.entries()) {
+      const isLeft = steps.some(({ shape }) => shape !== undefined && shape.repeat !== 0);
+      if (isLeft) for (const target of this.edges[index]) wanted.add(target);
+      if (block.isMissed) wanted.add(index);
+    }
+    return wanted;
+  }
+
   /** Blocks that are come to from outside, as far as that is known: each entry costs, since there nothing is known of what came before. */
   private soughtBlocks(): ReadonlySet<number> {
     const sought = new Set<number>();
-    const inside = new Set(this.blocks.map(({ block }) => block));
     const returned = new Set(this.returnSites.flat());
     const reached = new Set(this.edges.flat());
-    for (const [index, { block, steps }] of this.blocks.entries()) {
-      const isLeft = steps.some(({ shape }) => shape !== undefined && shape.repeat !== 0);
-      if (isLeft) for (const target of this.edges[index]) sought.add(target);
-      // Another region holds it too, and is the one that is entered there.
+    for (const [index, { block }] of this.blocks.entries()) {
+      // If it is compiled, another region holds it too, and is the one that is entered there.
       if (block.isCompiled) continue;
       const isAddressed = block.isAddressed && !returned.has(index);
-      const isLinked = block.comers.some((other) => other.isValid && !inside.has(other));
-      if (block.isMissed || isAddressed || isLinked || !reached.has(index)) sought.add(index);
+      if (isAddressed || this.linked.has(index) || !reached.has(index)) sought.add(index);
     }
     return sought;
   }

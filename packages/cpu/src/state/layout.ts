@@ -49,7 +49,7 @@ const fields = [
   ['codeHost', 4, 1],
   /** Instructions that may still retire before the run ends. */
   ['budget', 4, 1],
-  /** Not 0: RDTSC is `tscAtEnd` less `budget`. Else TypeScript executes it. */
+  /** Not 0: RDTSC is `tscAtEnd` less a tick for each 2^(this − 1) instructions of `budget`. Else TypeScript executes it. */
   ['tscIsStaged', 4, 1],
   ['tscAtEnd', 8, 1],
   /** Why generated code returned: a row of `ExitReason`, and the record of the instruction. */

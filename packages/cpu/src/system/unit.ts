@@ -52,8 +52,8 @@ export interface MsrSource {
 
 /** Time stamp counter, a function of retired instructions or of the host's clock; halves in `out`. */
 export interface TimeSource {
-  /** It ticks once for each instruction that the processor retires while it runs. Default: no. */
-  readonly countsInstructions?: boolean;
+  /** While the processor runs, it ticks once for each 2 to this power of instructions that retire, 0 to 8. Left out: generated code cannot know it. */
+  readonly tickShift?: number;
   tsc(out: Int32Array): void;
   writeTsc(low: number, high: number): void;
 }

@@ -39,7 +39,7 @@ function environmentBytes(instruction: Instruction): number {
 }
 
 /** Tag word: two bits by physical register (SDM vol. 1, 8.1.7), from what the registers hold. */
-function fullTags({ state }: SystemUnit): number {
+export function fullTags({ state }: Pick<SystemUnit, 'state'>): number {
   const notEmpty = state.get('x87Tags');
   let tags = 0;
   for (let register = 0; register < 8; register++) {
@@ -56,7 +56,7 @@ function fullTags({ state }: SystemUnit): number {
 }
 
 /** Bit per register that is not empty, of a tag word. The other tags follow from what the registers hold. */
-function notEmptyOf(tags: number): number {
+export function notEmptyOf(tags: number): number {
   let notEmpty = 0;
   for (let register = 0; register < 8; register++)
     if (((tags >>> (2 * register)) & 3) !== 3) notEmpty |= 1 << register;

@@ -76,6 +76,8 @@ export class EventArbiter {
     if (shadow !== 0 || (state.get('systemFlags') & flagInterrupt) === 0) {
       due &= ~(EventSource.interruptWindow | EventSource.virtualInterrupt);
     }
+    // MOV SS holds NMIs back, too (SDM vol. 3, 6.8.3); STI may ("STI" in vol. 2), and does on processors that are in use.
+    if (shadow !== 0) due &= ~EventSource.nmi;
     if (shadow === shadowOfStack) due &= ~EventSource.nmiWindow;
     if (state.get('nmiBlocked') !== 0) {
       due &= ~EventSource.nmiWindow;

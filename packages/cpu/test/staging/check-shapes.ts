@@ -284,5 +284,5 @@ function writeRegion(
   };
   const step = { record: header + 16, shape, isEnd: false, implicit, library: [], fields };
   const blocks = [{ block: block as Block, steps: [step], pageDelta: 0 }];
-  new RegionWriter(code, compiler, blocks, view, library, new PageList(blocks), 0).write();
+  new RegionWriter(code, compiler, blocks, view, library, new PageList(blocks), 0, new Set()).write();
 }

@@ -39,6 +39,8 @@ const BlockConfig = {
 
 /** Request types (5.2.6). */
 const Request = { in: 0, out: 1, flush: 4, getId: 8, writeZeroes: 13 } as const;
+/** Flag of a WRITE_ZEROES segment. */
+const mayUnmap = 1;
 const RequestStatus = { ok: 0, ioError: 1, unsupported: 2 } as const;
 
 const sector = 512;
@@ -203,8 +205,8 @@ export class VirtioBlock implements VirtioDevice {
     const view = new DataView(scratch.buffer);
     const start = (view.getUint32(0, true) + view.getUint32(4, true) * 0x1_0000_0000) * sector;
     const length = view.getUint32(8, true) * sector;
-    // Bit 0 allows to unmap, which is not offered; the others are reserved.
-    if (view.getUint32(12, true) !== 0) return RequestStatus.unsupported;
+    // Bit 0 allows to unmap, which a device need not do; it must refuse what it does not know (5.2.6.2).
+    if ((view.getUint32(12, true) & ~mayUnmap) !== 0) return RequestStatus.unsupported;
     if (!this.isInside(start, length) || length > zeroesLimit) return RequestStatus.ioError;
     scratch.fill(0);
     for (let done = 0; done < length; done += chunk)

@@ -1,20 +1,13 @@
-import type { LockstepSide, Processor } from '@nest86/cpu';
+import type { LockstepSide, Processor, ProcessorState } from '@nest86/cpu';
 import type { TlbSnapshot } from '@nest86/mmu';
 import { BareMachine, type BareMachineOptions } from '../bare-machine.ts';
 import type { MachineEnd } from '../machine-end.ts';
 import { codeBytes } from '../processors/code-bytes.ts';
 import { type InputLog, InputTap } from './input-log.ts';
 
-/** Registers of the paging context that the state block does not hold. */
-const contextFields = ['cr0', 'cr3Low', 'cr3High', 'cr4', 'efer', 'pkru', 'pkrs'] as const;
-
 interface Checkpoint {
-  readonly state: Uint8Array;
-  readonly context: Readonly<Record<(typeof contextFields)[number], number>>;
-  readonly pdptes: Int32Array;
+  readonly processor: ProcessorState;
   readonly tlb: TlbSnapshot;
-  readonly retired: number;
-  readonly nmiPending: boolean;
   readonly time: Int32Array;
   readonly end: MachineEnd | undefined;
 }
@@ -61,27 +54,10 @@ export class MachineSide implements LockstepSide {
 
   /** What follows can be run again from here. Only one side needs to keep the RAM. */
   save(): void {
-    const { processor, context, mmu } = this.machine;
+    const { processor, mmu } = this.machine;
     const time = new Int32Array(2);
     processor.time.tsc(time);
-    this.checkpoint = {
-      state: processor.state.bytes.slice(),
-      context: {
-        cr0: context.cr0,
-        cr3Low: context.cr3Low,
-        cr3High: context.cr3High,
-        cr4: context.cr4,
-        efer: context.efer,
-        pkru: context.pkru,
-        pkrs: context.pkrs,
-      },
-      pdptes: context.pdptes.slice(),
-      tlb: mmu.tlb.save(),
-      retired: processor.retired,
-      nmiPending: processor.nmiPending,
-      time,
-      end: this.end,
-    };
+    this.checkpoint = { processor: processor.save(), tlb: mmu.tlb.save(), time, end: this.end };
     if (this.isReference) this.checkpointMemory.set(this.memory);
     this.tap.isRecording = this.isReference;
     this.tap.position = 0;
@@ -91,23 +67,11 @@ export class MachineSide implements LockstepSide {
   restart(): void {
     const { checkpoint, machine, tap } = this;
     if (checkpoint === undefined) throw new Error('no checkpoint');
-    const { processor, context, mmu, engine } = machine;
+    const { processor, mmu } = machine;
     this.memory.set(this.checkpointMemory);
-    processor.state.bytes.set(checkpoint.state);
-    for (const field of contextFields) context[field] = checkpoint.context[field];
-    context.pdptes.set(checkpoint.pdptes);
-    context.update();
-    // Code is decoded anew: memory was written behind its back.
-    engine.code.flush();
     mmu.tlb.restore(checkpoint.tlb);
-    context.tlbContext = -1;
-    mmu.enter(context);
-    processor.retired = checkpoint.retired;
-    processor.nmiPending = checkpoint.nmiPending;
-    processor.problem = '';
+    processor.restore(checkpoint.processor);
     processor.time.writeTsc(checkpoint.time[0], checkpoint.time[1]);
-    processor.stateChanged();
-    processor.breakpointsChanged();
     this.end = checkpoint.end;
     tap.isRecording = false;
     tap.position = 0;

@@ -9,22 +9,27 @@ const statusBits = 7;
 
 /** Registers of a bank, from its first one on; behind these, address and more. */
 const Part = { control: 0, status: 1 } as const;
+/** Bits of MCi_CTL that may be 0 while all others are 1: systems work around errors of K8's GART (bit 10) and of old Pentiums (bit 0). */
+const mayBeClear = 0x401;
 
 export interface MachineCheckState {
-  /** Low halves and high halves of MCi_CTL. */
-  readonly controls: readonly number[];
+  /** Low and high halves of all registers of all banks. */
+  readonly banks: readonly number[];
   readonly globalStatus: number;
   readonly globalControl: readonly number[];
 }
 
-/** Machine-check registers (SDM vol. 3, 17.3) of a machine in which nothing ever breaks: banks that are empty. */
+/**
+ * Machine-check registers (SDM vol. 3, 17.3) of a machine in which nothing ever breaks: banks that are empty. Their address and what else is known of an
+ * error keep what is written, as under KVM and on AMD's processors; Intel's take 0 alone (17.3.2.3).
+ */
 export class MachineCheck {
-  private readonly controls = new Int32Array(banks * 2);
+  private readonly banks = new Int32Array(banks * registersOfBank * 2);
   private readonly globalControl = new Int32Array(2);
   private globalStatus = 0;
 
   reset(): void {
-    this.controls.fill(0);
+    this.banks.fill(0);
     this.globalControl.fill(0);
     this.globalStatus = 0;
   }
@@ -46,11 +51,8 @@ export class MachineCheck {
       default: {
         const place = placeOf(index);
         if (place < 0) return false;
-        if (place % registersOfBank === Part.control) {
-          const bank = Math.floor(place / registersOfBank);
-          out[0] = this.controls[bank * 2];
-          out[1] = this.controls[bank * 2 + 1];
-        }
+        out[0] = this.banks[place * 2];
+        out[1] = this.banks[place * 2 + 1];
         return true;
       }
     }
@@ -77,26 +79,28 @@ export class MachineCheck {
         const place = placeOf(index);
         if (place < 0) return false;
         const part = place % registersOfBank;
-        if (part === Part.control) {
-          this.controls.set([low, high], Math.floor(place / registersOfBank) * 2);
-          return true;
-        }
+        const isZero = low === 0 && high === 0;
         // Errors are cleared with 0; nothing else can be written.
-        return (low === 0 && high === 0) || (part === Part.status && takesStatus);
+        if (part === Part.status) return isZero || takesStatus;
+        // All on, or all off (SDM vol. 3, 17.3.2.1, of the P6 family; KVM holds every guest to it).
+        if (part === Part.control && !isZero && ((low | mayBeClear) !== -1 || high !== -1)) return false;
+        this.banks[place * 2] = low;
+        this.banks[place * 2 + 1] = high;
+        return true;
       }
     }
   }
 
   save(): MachineCheckState {
     return {
-      controls: [...this.controls],
+      banks: [...this.banks],
       globalStatus: this.globalStatus,
       globalControl: [...this.globalControl],
     };
   }
 
   restore(state: MachineCheckState): void {
-    this.controls.set(state.controls);
+    this.banks.set(state.banks);
     this.globalStatus = state.globalStatus;
     this.globalControl.set(state.globalControl);
   }

@@ -158,6 +158,8 @@ export class MachineMsrs implements MsrSource {
     if (index === Register.TSC_ADJUST && this.writeTscAdjust(low, high)) return true;
     // Read-only: software writes 0 there before it asks (SDM vol. 3, 10.11.7.1). AMD's kernels leave it alone.
     if (index === Register.BIOS_SIGN_ID) return true;
+    // No bit of CPUID tells of these four, so all software expects them. They never count, and show it: Linux writes, reads and goes without.
+    if (cpuid.vendor === 'amd' && index >= Register.PERF_CTL0 && index <= Register.PERF_CTR3) return true;
     if (cpuid.has('mce') && index <= Register.P5_MC_TYPE) return low === 0 && high === 0;
     if (!this.constants.has(index)) this.count(index, 'writes');
     return false;
@@ -227,6 +229,8 @@ export class MachineMsrs implements MsrSource {
     );
     this.store(Register.TOP_MEM2, topOfMemory | 0, Math.floor(topOfMemory / 2 ** 32), ~0x7f_ffff, highBits);
     this.store(Register.NB_CFG, 0, 0, -1, -1);
+    for (let index: number = Register.PERF_CTL0; index <= Register.PERF_CTR3; index++)
+      constants.set(index, [0, 0]);
     this.store(Register.DE_CFG, lfenceSerializes, 0, -1, -1);
   }
 

@@ -27,6 +27,8 @@ export const Register = {
   MTRR_FIX4K_F8000: 0x26f,
   MTRR_DEF_TYPE: 0x2ff,
   MC0_CTL: 0x400,
+  PERF_CTL0: 0xc001_0000,
+  PERF_CTR3: 0xc001_0007,
   SYSCFG: 0xc001_0010,
   HWCR: 0xc001_0015,
   TOP_MEM: 0xc001_001a,

@@ -13,6 +13,7 @@ import {
   type InterruptLine,
   Mc146818,
   PciBus,
+  type PciFunction,
   PcTestDevice,
   Port92,
   PortMap,
@@ -23,6 +24,7 @@ import {
 } from '@nest86/devices';
 import type { PhysicalMemory } from '@nest86/mmu';
 import { Gsi, Interrupt, Mmio, PciWindow, Port, Power, pciIrqs, Reset } from '../firmware/platform.ts';
+import { type SnapshotUnit, unit } from '../snapshot/unit.ts';
 import type { MachineClock } from '../time/machine-clock.ts';
 import { BusSpace } from './bus-space.ts';
 import { GuestRam } from './guest-ram.ts';
@@ -91,6 +93,7 @@ export class Pc {
   readonly virtio: readonly VirtioPci[];
   readonly firmwareConfiguration: FwCfg;
   readonly testDevice: PcTestDevice | undefined;
+  private readonly hostBridge: PciFunction;
   private readonly port92: Port92;
   private readonly resetControl: ResetControl;
 
@@ -177,7 +180,8 @@ export class Pc {
       space: new BusSpace(physical, map),
       interrupts: [pin(0), pin(1), pin(2), pin(3)],
     });
-    this.pci.add(0, createHostBridge());
+    this.hostBridge = createHostBridge();
+    this.pci.add(0, this.hostBridge);
     map.add(Port.pciConfiguration, 1, this.pci.addressPort);
     map.add(Port.pciConfiguration + 4, 4, this.pci.dataPorts);
     const ecam = new EcamRegion(this.pci);
@@ -193,6 +197,28 @@ export class Pc {
     };
     this.virtio = devices.map((device) => new VirtioPci({ device, memory, clock, messages }));
     for (const [i, { pciFunction }] of this.virtio.entries()) this.pci.add(i + 1, pciFunction);
+  }
+
+  /** For snapshots, in the order in which they are restored: interrupt controllers last, since others drive their lines on the way. */
+  units(): SnapshotUnit[] {
+    const { hpet, timer, clock, power, keyboard, serial, port92, resetControl, testDevice, pci } = this;
+    return [
+      unit('hpet', hpet),
+      unit('timer', timer),
+      unit('rtc', clock),
+      unit('power', power),
+      unit('keyboard', keyboard),
+      unit('uart', serial),
+      unit('port92', port92),
+      unit('reset-control', resetControl),
+      unit('fw-cfg', this.firmwareConfiguration),
+      ...(testDevice === undefined ? [] : [unit('test-device', testDevice)]),
+      unit('pci', pci),
+      unit('pci/host-bridge', this.hostBridge),
+      ...this.virtio.map((device, i) => unit(`virtio/${i}`, device)),
+      unit('pic', this.pic),
+      unit('io-apic', this.ioApic),
+    ];
   }
 
   /** RESET, and what firmware leaves behind. */

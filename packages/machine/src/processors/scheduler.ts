@@ -46,6 +46,16 @@ const longestTurn = 1_000_000;
 /** Jumps to timers in one run behind which nothing retired. */
 const mostJumps = 10_000;
 
+/** Snapshot of whose turn it is. */
+export interface SchedulerState {
+  readonly version: 1;
+  readonly current: number;
+  /** Instructions. */
+  readonly left: number;
+  /** By processor. */
+  readonly asleep: readonly boolean[];
+}
+
 /**
  * Gives processors their turns, one after the other on one thread, and timers theirs at their exact time. Whose turn it is, and how much of it is
  * left, does not depend on how many instructions a call of `run` asks for.
@@ -105,6 +115,22 @@ export class Scheduler {
     this.asleep.fill(false);
     this.current = 0;
     this.left = this.newTurn();
+  }
+
+  /** Between runs. What a debugger holds is not part of it. */
+  save(): SchedulerState {
+    // One that runs alone has no end of its turn; what is left then depends on the calls of `run`.
+    const left = this.isAlone() ? 0 : this.left;
+    return { version: 1, current: this.current, left, asleep: [...this.asleep] };
+  }
+
+  /** @throws RangeError if it is of another number of processors */
+  restore({ current, left, asleep }: SchedulerState): void {
+    if (asleep.length !== this.asleep.length || !(current >= 0 && current < asleep.length))
+      throw new RangeError(`the turn of processor ${current} of ${asleep.length}`);
+    this.current = current;
+    this.left = left;
+    for (const [i, isAsleep] of asleep.entries()) this.asleep[i] = isAsleep;
   }
 
   /** Runs up to so many instructions of all processors together. */

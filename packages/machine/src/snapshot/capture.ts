@@ -2,7 +2,14 @@ import type { PhysicalMemory } from '@nest86/mmu';
 import { differences, type SnapshotConfiguration } from './configuration.ts';
 import { SnapshotError } from './error.ts';
 import { partMismatch, type RamIndex, restoreRam, type SnapshotPart, saveRam } from './ram-image.ts';
-import { aboutUnit, decodeUnit, messageOf, type Snapshot, type SnapshotAbout } from './snapshot.ts';
+import {
+  aboutUnit,
+  decodeUnit,
+  messageOf,
+  requireShape,
+  type Snapshot,
+  type SnapshotAbout,
+} from './snapshot.ts';
 import type { SnapshotUnit } from './unit.ts';
 import { encodeValue } from './value.ts';
 
@@ -28,7 +35,10 @@ export function capture(machine: CapturedMachine, leftOut: (name: string) => boo
     try {
       parts.push({ name, bytes: encodeValue(save()) });
     } catch (cause) {
-      throw new SnapshotError('unit', `unit ${name} cannot be saved: ${messageOf(cause)}`, { unit: name, cause });
+      throw new SnapshotError('unit', `unit ${name} cannot be saved: ${messageOf(cause)}`, {
+        unit: name,
+        cause,
+      });
     }
   }
   parts.push(...saveRam(physical, about.configuration.memory));
@@ -87,17 +97,22 @@ function checkNames(units: readonly SnapshotUnit[], parts: ReadonlyMap<string, S
 
 function readState(unit: SnapshotUnit, part: SnapshotPart): unknown {
   const { name } = unit;
-  const state = decodeUnit(part, unit.save());
+  const state = decodeUnit(part);
   const mismatch = unit.mismatch?.(state);
-  if (mismatch !== undefined) throw new SnapshotError('configuration', `unit ${name}: ${mismatch}`, { unit: name });
+  if (mismatch !== undefined)
+    throw new SnapshotError('configuration', `unit ${name}: ${mismatch}`, { unit: name });
+  requireShape(name, state, unit.save());
   return state;
 }
 
 function readRam(parts: ReadonlyMap<string, SnapshotPart>, size: number): Map<number, Uint8Array> {
   const example: RamIndex = { version: 1, size, parts: [0] };
-  const index = decodeUnit(parts.get(ramUnit)!, example) as RamIndex;
+  const index = decodeUnit(parts.get(ramUnit)!) as RamIndex;
+  requireShape(ramUnit, index, example);
   if (index.size !== size)
-    throw new SnapshotError('damaged', `unit ${ramUnit}: ${index.size} bytes instead of ${size}`, { unit: ramUnit });
+    throw new SnapshotError('damaged', `unit ${ramUnit}: ${index.size} bytes instead of ${size}`, {
+      unit: ramUnit,
+    });
   const pieces = new Map<number, Uint8Array>();
   for (const { name, bytes } of parts.values()) {
     const number = partOfRam.exec(name)?.[1];
@@ -105,11 +120,14 @@ function readRam(parts: ReadonlyMap<string, SnapshotPart>, size: number): Map<nu
     const mismatch = index.parts.includes(Number(number))
       ? partMismatch(Number(number), bytes, size)
       : 'the unit ram does not know it';
-    if (mismatch !== undefined) throw new SnapshotError('damaged', `unit ${name}: ${mismatch}`, { unit: name });
+    if (mismatch !== undefined)
+      throw new SnapshotError('damaged', `unit ${name}: ${mismatch}`, { unit: name });
     pieces.set(Number(number), bytes);
   }
   for (const number of index.parts)
     if (!pieces.has(number))
-      throw new SnapshotError('unit', `unit ram/${number}: it is missing in the snapshot`, { unit: `ram/${number}` });
+      throw new SnapshotError('unit', `unit ram/${number}: it is missing in the snapshot`, {
+        unit: `ram/${number}`,
+      });
   return pieces;
 }

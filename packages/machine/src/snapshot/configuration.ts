@@ -88,16 +88,20 @@ function compareCpu(
   if (features) compare('CPU features', lacking.join(' ') || 'no other', further.join(' ') || 'no other');
   // One of the above shows in the leaves, too.
   if (saved.vendor === own.vendor && saved.signature === own.signature && !features)
-    compare('CPUID leaves', `checksum ${hex(saved.leaves)}`, hex(own.leaves));
+    compare('CPUID leaves', `checksum ${hex(saved.leaves)}`, `checksum ${hex(own.leaves)}`);
 }
 
-function deviceText(device: DeviceConfiguration | undefined): string {
+/** A device in words. */
+export function deviceText(device: DeviceConfiguration | undefined): string {
   if (device === undefined) return 'none';
   const { type, features, config } = device;
   const name = deviceNames[type] ?? `type ${type}`;
   const shown = config.length === 0 ? '' : `, configuration ${hex(crc32(Uint8Array.from(config)))}`;
   // The capacity comes first (5.2.4), in sectors of 512 bytes.
-  const size = name === 'disk' ? ` of ${config.slice(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) * 512} bytes` : '';
+  const size =
+    name === 'disk'
+      ? ` of ${config.slice(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) * 512} bytes`
+      : '';
   return `${name}${size} (features ${hex(features)}${shown})`;
 }
 

@@ -108,10 +108,13 @@ export function readSnapshot(
 
 function readHeader(bytes: Uint8Array): { count: number; compression: string } {
   if (bytes.length < headerSize || magic.some((byte, i) => bytes[i] !== byte)) {
-    const isStart = bytes.length < headerSize && magic.every((byte, i) => i >= bytes.length || bytes[i] === byte);
+    const isStart =
+      bytes.length < headerSize && magic.every((byte, i) => i >= bytes.length || bytes[i] === byte);
     throw new SnapshotError(
       'format',
-      isStart && bytes.length > 0 ? `the snapshot ends in its header, at byte ${bytes.length}` : 'this is no snapshot of nest86',
+      isStart && bytes.length > 0
+        ? `the snapshot ends in its header, at byte ${bytes.length}`
+        : 'this is no snapshot of nest86',
     );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -119,7 +122,10 @@ function readHeader(bytes: Uint8Array): { count: number; compression: string } {
     throw new SnapshotError('damaged', "the snapshot's header is damaged: its checksum does not fit");
   const version = view.getUint32(8, true);
   if (version !== fileVersion)
-    throw new SnapshotError('version', `snapshot of version ${version}; version ${fileVersion} is understood`);
+    throw new SnapshotError(
+      'version',
+      `snapshot of version ${version}; version ${fileVersion} is understood`,
+    );
   const name = [...bytes.subarray(16, 24)].filter((byte) => byte !== 0);
   return { count: view.getUint32(12, true), compression: String.fromCharCode(...name) };
 }
@@ -136,10 +142,16 @@ function readUnit(file: Uint8Array, start: number, compressor: SnapshotCompresso
   const nameLength = view.getUint16(start, true);
   const nameEnd = start + unitHeaderSize + nameLength;
   if (nameLength > longestName)
-    throw new SnapshotError('damaged', `the header of a unit is damaged, at byte ${start}: a name of ${nameLength} bytes`);
+    throw new SnapshotError(
+      'damaged',
+      `the header of a unit is damaged, at byte ${start}: a name of ${nameLength} bytes`,
+    );
   if (nameEnd + checksumSize > file.length) throw cut("a unit's header");
   if (view.getUint32(nameEnd, true) !== crc32(file.subarray(start, nameEnd)))
-    throw new SnapshotError('damaged', `the header of a unit is damaged, at byte ${start}: its checksum does not fit`);
+    throw new SnapshotError(
+      'damaged',
+      `the header of a unit is damaged, at byte ${start}: its checksum does not fit`,
+    );
   const name = String.fromCharCode(...file.subarray(start + unitHeaderSize, nameEnd));
   const from = nameEnd + checksumSize;
   const end = from + view.getUint32(start + 4, true);
@@ -150,7 +162,9 @@ function readUnit(file: Uint8Array, start: number, compressor: SnapshotCompresso
   const size = view.getUint32(start + 8, true);
   const flags = view.getUint16(start + 2, true);
   if ((flags & ~compressed) !== 0)
-    throw new SnapshotError('version', `unit ${name}: flags ${flags}; ${compressed} is understood`, { unit: name });
+    throw new SnapshotError('version', `unit ${name}: flags ${flags}; ${compressed} is understood`, {
+      unit: name,
+    });
   return { name, bytes: flags === 0 ? stored : unpack(name, stored, size, compressor), end };
 }
 
@@ -169,5 +183,8 @@ function unpack(
     cause = error;
   }
   if (bytes?.length === size) return bytes;
-  throw new SnapshotError('damaged', `unit ${unit} is damaged: it cannot be decompressed to ${size} bytes`, { unit, cause });
+  throw new SnapshotError('damaged', `unit ${unit} is damaged: it cannot be decompressed to ${size} bytes`, {
+    unit,
+    cause,
+  });
 }

@@ -36,7 +36,11 @@ export function saveRam(physical: PhysicalMemory, size: number): SnapshotPart[] 
 }
 
 /** A bit for each page that is not all zeros, then these pages; undefined if there are none. */
-function savePart({ bytes, words, base }: PhysicalMemory, number: number, size: number): Uint8Array | undefined {
+function savePart(
+  { bytes, words, base }: PhysicalMemory,
+  number: number,
+  size: number,
+): Uint8Array | undefined {
   const first = number * pagesOfPart;
   const count = Math.min(pagesOfPart, size / pageSize - first);
   const bitmap = new Uint8Array(bitmapSize);
@@ -67,7 +71,8 @@ function isZero(words: Int32Array, start: number): boolean {
 /** @returns what is wrong with a part, or undefined */
 export function partMismatch(number: number, bytes: Uint8Array, size: number): string | undefined {
   const count = Math.min(pagesOfPart, size / pageSize - number * pagesOfPart);
-  if (!Number.isInteger(number) || number < 0 || count <= 0) return `there is no part ${number} of ${size} bytes`;
+  if (!Number.isInteger(number) || number < 0 || count <= 0)
+    return `there is no part ${number} of ${size} bytes`;
   if (bytes.length < bitmapSize) return `${bytes.length} bytes`;
   let used = 0;
   for (let i = 0; i < pagesOfPart; i++) {
@@ -75,11 +80,17 @@ export function partMismatch(number: number, bytes: Uint8Array, size: number): s
     if (i >= count) return `page ${i} of ${count}`;
     used++;
   }
-  return bytes.length === bitmapSize + used * pageSize ? undefined : `${bytes.length} bytes for ${used} pages`;
+  return bytes.length === bitmapSize + used * pageSize
+    ? undefined
+    : `${bytes.length} bytes for ${used} pages`;
 }
 
 /** Writes all of RAM: pages of `parts`, by number, and zeros. */
-export function restoreRam(physical: PhysicalMemory, size: number, parts: ReadonlyMap<number, Uint8Array>): void {
+export function restoreRam(
+  physical: PhysicalMemory,
+  size: number,
+  parts: ReadonlyMap<number, Uint8Array>,
+): void {
   const { bytes, words, base } = physical;
   for (let page = 0, at = 0; page < size / pageSize; page++) {
     const inPart = page % pagesOfPart;

@@ -1,3 +1,5 @@
+import { columnName } from './value.ts';
+
 /**
  * Compares a state that was read with one that the same unit saves now: properties, kinds of values, versions. Lengths of arrays may differ.
  *
@@ -20,7 +22,10 @@ export function shapeMismatch(own: unknown, read: unknown, place = ''): ShapeMis
   if (kind !== 'an object') return undefined;
   const [owned, found] = [own, read] as [Record<string, unknown>, Record<string, unknown>];
   if ('version' in owned && owned.version !== found.version)
-    return { text: `${place} version ${found.version}; version ${owned.version} is understood`, isVersion: true };
+    return {
+      text: `${place} version ${found.version}; version ${owned.version} is understood`,
+      isVersion: true,
+    };
   for (const [name, property] of Object.entries(owned)) {
     if (property === undefined) continue;
     const where = place === '' ? name : `${place}.${name}`;
@@ -39,6 +44,6 @@ interface ShapeMismatch {
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  if (ArrayBuffer.isView(value)) return `a ${columnName(value)}`;
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

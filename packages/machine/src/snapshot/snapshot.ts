@@ -39,23 +39,30 @@ const exampleAbout: SnapshotAbout & { readonly version: number } = {
 /** @throws SnapshotError */
 export function readAbout(units: readonly SnapshotPart[]): SnapshotAbout {
   const about = units.find(({ name }) => name === aboutUnit);
-  if (about === undefined) throw new SnapshotError('unit', `unit ${aboutUnit}: it is missing`, { unit: aboutUnit });
-  const { configuration, retired, guestTime } = decodeUnit(about, exampleAbout) as SnapshotAbout;
+  if (about === undefined)
+    throw new SnapshotError('unit', `unit ${aboutUnit}: it is missing`, { unit: aboutUnit });
+  const value = decodeUnit(about);
+  requireShape(aboutUnit, value, exampleAbout);
+  const { configuration, retired, guestTime } = value as SnapshotAbout;
   return { configuration, retired, guestTime };
 }
 
-/** A unit's value, if it has the shape of what is saved there. @throws SnapshotError */
-export function decodeUnit({ name, bytes }: SnapshotPart, example: unknown): unknown {
-  let value: unknown;
+/** A unit's value, whatever it is. @throws SnapshotError */
+export function decodeUnit({ name, bytes }: SnapshotPart): unknown {
   try {
-    value = decodeValue(bytes);
+    return decodeValue(bytes);
   } catch (cause) {
     throw new SnapshotError('damaged', `unit ${name}: ${messageOf(cause)}`, { unit: name, cause });
   }
+}
+
+/** @param example a value such as the unit should have @throws SnapshotError */
+export function requireShape(unit: string, value: unknown, example: unknown): void {
   const mismatch = shapeMismatch(example, value);
   if (mismatch !== undefined)
-    throw new SnapshotError(mismatch.isVersion ? 'version' : 'damaged', `unit ${name}: ${mismatch.text}`, { unit: name });
-  return value;
+    throw new SnapshotError(mismatch.isVersion ? 'version' : 'damaged', `unit ${unit}: ${mismatch.text}`, {
+      unit,
+    });
 }
 
 export function messageOf(error: unknown): string {

@@ -2,7 +2,7 @@
 export interface SnapshotUnit {
   readonly name: string;
   save(): unknown;
-  /** Text about what does not fit, before anything has changed; beside the shape, which is compared for all. */
+  /** Text about what does not fit, before anything changes. The state may be any value: its shape is compared behind this. */
   mismatch?(state: unknown): string | undefined;
   /** May throw: the machine is to be reset then. */
   restore(state: unknown): void;

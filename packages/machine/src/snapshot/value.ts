@@ -37,6 +37,11 @@ export class ValueError extends Error {
   override readonly name: string = 'ValueError';
 }
 
+/** The kind of a typed array, whatever was made of its class: a Buffer is a Uint8Array. */
+export function columnName(value: ArrayBufferView): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
+}
+
 /** @throws ValueError for a function, a cycle or anything else that is no value */
 export function encodeValue(value: unknown): Uint8Array {
   const writer = new Writer();
@@ -113,8 +118,9 @@ class Writer {
   }
 
   private column(value: ArrayBufferView): void {
-    const kind = columns.findIndex((Kind) => value instanceof Kind);
-    if (kind < 0) throw new ValueError(`a ${value.constructor.name} cannot be saved`);
+    const name = columnName(value);
+    const kind = columns.findIndex((Kind) => Kind.name === name);
+    if (kind < 0) throw new ValueError(`a ${name} cannot be saved`);
     this.tag(Tag.columns + kind);
     this.length((value as Column).length);
     const at = this.room(value.byteLength);
@@ -212,7 +218,8 @@ class Reader {
 
   private bigint(): bigint {
     const digits = this.text();
-    if (!/^-?[\da-f]{1,1000}$/.test(digits)) throw new ValueError('a whole number has other characters than digits');
+    if (!/^-?[\da-f]{1,1000}$/.test(digits))
+      throw new ValueError('a whole number has other characters than digits');
     return digits.startsWith('-') ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`);
   }
 

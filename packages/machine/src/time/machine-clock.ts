@@ -2,6 +2,10 @@
 export interface TimeBase {
   /** Nanoseconds; never goes back. */
   readonly now: number;
+  /** 2 to this power of instructions take a nanosecond while a processor runs. */
+  readonly tickShift: number;
+  /** Goes on from `now`. */
+  restore(now: number): void;
 }
 
 /** Counts instructions: while one runs, its retired count tells how far it is. */
@@ -11,6 +15,7 @@ export interface RunningProcessor {
 
 /** One nanosecond for each retired instruction of whichever processor runs: the same in every run. */
 export class InstructionTime implements TimeBase {
+  readonly tickShift: number = 0;
   readonly isReal: boolean = false;
   private base = 0;
   private running: RunningProcessor | undefined;
@@ -47,12 +52,12 @@ export class InstructionTime implements TimeBase {
 }
 
 /**
- * The host's time, from the moment this is made. While a processor runs, time goes on by a nanosecond for each retired instruction, so that nobody
- * has to ask the host; it is set right when the next turn begins. It never goes back.
+ * The host's time, from the moment this is made. While a processor runs, time goes on by its instructions, so that nobody has to ask the host: a nanosecond
+ * for each, or for eight where they are so fast that time would run away from the host's. It is set right when the next turn begins, and never goes back.
  */
 export class HostTime implements TimeBase {
   readonly isReal: boolean = true;
-  private readonly start: number;
+  private start: number;
   private base = 0;
   private running: RunningProcessor | undefined;
   private retiredAtStart = 0;
@@ -60,6 +65,7 @@ export class HostTime implements TimeBase {
   private begun = 0;
   /** Instructions in a nanosecond, as the last turns had it. */
   private rate: number = 0.1;
+  tickShift: number = 0;
 
   /** @param host milliseconds of a clock that never goes back, with fractions */
   constructor(private readonly host: () => number) {
@@ -70,7 +76,7 @@ export class HostTime implements TimeBase {
     const { running } = this;
     return running === undefined
       ? Math.max(this.base, this.elapsed())
-      : this.base + (running.retired - this.retiredAtStart);
+      : this.base + (running.retired - this.retiredAtStart) / 2 ** this.tickShift;
   }
 
   skipTo(): void {}
@@ -80,13 +86,14 @@ export class HostTime implements TimeBase {
     this.base = Math.max(this.base, this.begun);
     this.retiredAtStart = processor.retired;
     this.running = processor;
+    this.tickShift = this.rate > fast ? shiftWhenFast : 0;
   }
 
   end(): void {
     const { running } = this;
     if (running === undefined) return;
     const retired = running.retired - this.retiredAtStart;
-    this.base += retired;
+    this.base += retired / 2 ** this.tickShift;
     this.running = undefined;
     const passed = this.elapsed() - this.begun;
     if (passed >= shortest)
@@ -97,6 +104,12 @@ export class HostTime implements TimeBase {
     return Math.ceil(nanoseconds * this.rate);
   }
 
+  restore(now: number): void {
+    this.base = now;
+    this.start = this.host() - now / 1e6;
+    this.running = undefined;
+  }
+
   private elapsed(): number {
     return Math.floor((this.host() - this.start) * 1e6);
   }
@@ -105,7 +118,10 @@ export class HostTime implements TimeBase {
 /** Nanoseconds of a turn that says something about speed, and instructions in a nanosecond that are believed. */
 const shortest = 10_000;
 const slowest = 0.001;
-const fastest = 10;
+const fastest = 8;
+/** From this rate on a nanosecond is 8 instructions. */
+const fast = 0.6;
+const shiftWhenFast = 3;
 
 class MachineTimer {
   due: number = Number.POSITIVE_INFINITY;
@@ -130,6 +146,12 @@ class MachineTimer {
 /** Timers that fire in one pass; a device that sets its own anew and at once has its turn in the next. */
 const mostInOnePass = 1000;
 
+export interface MachineClockState {
+  readonly version: 1;
+  /** Nanoseconds. */
+  readonly now: number;
+}
+
 /** Guest time and what waits for it. Devices fit it by shape: `Clock` of `@nest86/devices` and `@nest86/apic`. */
 export class MachineClock {
   private readonly timers: MachineTimer[] = [];
@@ -143,6 +165,21 @@ export class MachineClock {
 
   get now(): number {
     return this.time.now;
+  }
+
+  save(): MachineClockState {
+    return { version: 1, now: this.now };
+  }
+
+  /** Time goes on from where it was saved. No timer is set then: devices that are restored set theirs. */
+  restore({ now }: MachineClockState): void {
+    this.time.restore(now);
+    for (const timer of this.timers) timer.due = Number.POSITIVE_INFINITY;
+    this.cleared();
+  }
+
+  get tickShift(): number {
+    return this.time.tickShift;
   }
 
   /** Of two that are due at the same time, the one that was made first fires first. */

@@ -1,6 +1,11 @@
 /** Ticks of the time stamp counter in a second: one for each nanosecond of guest time. */
 export const tscFrequency = 1_000_000_000;
 
+export interface TimeStampCounterState {
+  readonly version: 1;
+  readonly adjustment: bigint;
+}
+
 /** One processor's time stamp counter: guest time and an offset that WRMSR moves. Halves are as in EDX:EAX. */
 export class TimeStampCounter {
   /** Difference to guest time, modulo 2⁶⁴. */
@@ -8,14 +13,16 @@ export class TimeStampCounter {
   private offsetLow = 0;
   private offsetHigh = 0;
 
-  /** While a processor runs, guest time goes by its instructions, whatever clock there is. */
-  readonly countsInstructions: boolean = true;
-
   /** @param changed told when the counter was moved */
   constructor(
-    private readonly clock: { readonly now: number },
+    private readonly clock: { readonly now: number; readonly tickShift: number },
     private readonly changed: () => void = () => {},
   ) {}
+
+  /** See `TimeSource`: while a processor runs, guest time goes by its instructions, whatever clock there is. */
+  get tickShift(): number {
+    return this.clock.tickShift;
+  }
 
   tsc(out: Int32Array): void {
     const now = Math.floor(this.clock.now);
@@ -42,6 +49,14 @@ export class TimeStampCounter {
 
   set adjustment(value: bigint) {
     this.move(value);
+  }
+
+  save(): TimeStampCounterState {
+    return { version: 1, adjustment: this.offset };
+  }
+
+  restore(state: TimeStampCounterState): void {
+    this.move(state.adjustment);
   }
 
   private move(offset: bigint): void {

@@ -105,3 +105,10 @@ export function linuxImage(): Uint8Array {
   file.set(code, setup);
   return file;
 }
+
+/** A multiboot 1 image that is entered at an address where it has nothing but a HLT: whoever starts it puts the rest there. */
+export function bareImage(entry: number): Uint8Array {
+  const magic = 0x1bad_b002;
+  const header = words(magic, 3, -(magic + 3) >>> 0);
+  return elfFile(entry, [{ type: 1, address: entry, bytes: code }], header);
+}

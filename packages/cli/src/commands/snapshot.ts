@@ -1,0 +1,41 @@
+import { readSnapshot, type Snapshot, SnapshotError } from '@nest86/machine';
+import { type Command, defineCommand } from '../command.ts';
+import { Complaint, ExitCode, UsageError } from '../errors.ts';
+import type { Io } from '../io.ts';
+import type { Values } from '../options/schema.ts';
+import { deflate } from '../snapshot/deflate.ts';
+import { describeSnapshot } from '../snapshot/describe.ts';
+
+const options = {};
+
+const notes = `
+info: what machine was saved, when, and how large each part of it is. The whole file is read, and its checksums are
+compared.
+
+Examples:
+  nest86 snapshot info boot.snap           configuration, instructions, units and their sizes`;
+
+export const snapshotCommand: Command = defineCommand({ usage: ['info FILE'], notes, options, run });
+
+async function run(_values: Values<typeof options>, positionals: readonly string[], io: Io): Promise<number> {
+  const [action, path, ...others] = positionals;
+  if (action !== 'info') throw new UsageError(`"${action ?? ''}": "info FILE" is what can be asked`);
+  if (path === undefined || others.length > 0) throw new UsageError('info: one FILE is asked for');
+  const source = await io.openFile(path);
+  let bytes = new Uint8Array(source.size);
+  try {
+    bytes = bytes.subarray(0, source.read(bytes, 0));
+  } finally {
+    source.close();
+  }
+  await io.stdout.write(describeSnapshot(readFile(path, bytes), bytes.length));
+  return ExitCode.ok;
+}
+
+function readFile(path: string, bytes: Uint8Array): Snapshot {
+  try {
+    return readSnapshot(bytes, { compressor: deflate });
+  } catch (error) {
+    throw error instanceof SnapshotError ? new Complaint(`${path}: ${error.message}`) : error;
+  }
+}
