@@ -72,7 +72,13 @@ function boot(command, args) {
 const guest = ['-kernel', kernel, '-append', append];
 if (initrd !== undefined) guest.push('-initrd', initrd);
 const inNest86 = () =>
-  boot(node, [values.main, 'run', '--memory', '512M', ...guest.map((word) => word.replace(/^-(?=[kai])/, '--'))]);
+  boot(node, [
+    values.main,
+    'run',
+    '--memory',
+    '512M',
+    ...guest.map((word) => word.replace(/^-(?=[kai])/, '--')),
+  ]);
 const inTcg = () =>
   boot('qemu-system-x86_64', [
     ...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', '512', '-display', 'none', '-serial', 'stdio'],

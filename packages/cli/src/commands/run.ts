@@ -96,6 +96,10 @@ const options = {
     group: engine,
     help: 'Print guest code beside the WebAssembly it became, at the end: of the region that holds this linear address, or "hot".',
   }),
+  gdb: optional(integer(1, 65535), 'PORT', {
+    group: engine,
+    help: 'Wait for gdb (`target remote :PORT`) before the first instruction. Programs of this computer only.',
+  }),
   'no-reboot': flag({
     group: ending,
     help: 'Exit 0 when the guest asks for a reset, instead of starting anew.',

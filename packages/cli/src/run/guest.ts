@@ -12,6 +12,7 @@ import {
 } from '@nest86/machine';
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
 import { Complaint, UsageError } from '../errors.ts';
+import { PausableTime } from '../gdb/pausable-time.ts';
 import type { Console } from './console.ts';
 import type { GuestFiles } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
@@ -25,6 +26,9 @@ export interface Guest {
   /** Guest time, ns. */
   readonly clock: { readonly now: number } | undefined;
   readonly serial: ByteReceiver;
+  /** For a debugger: the machine, and the host's time as it sees it. */
+  readonly machine: Machine | undefined;
+  readonly time: PausableTime;
   run(count: number): MachineEnd;
   reset(): void;
 }
@@ -61,6 +65,7 @@ function machineGuest(
   output: Console,
 ): Guest {
   const { memory, smp, tlb, seed, clock, append } = values;
+  const time = new PausableTime(() => performance.now());
   const machine = new Machine({
     memory,
     processors: smp,
@@ -69,6 +74,7 @@ function machineGuest(
     tlb,
     seed,
     clock,
+    hostTime: time.now,
     serial: output,
     devices,
     observes: observes(values),
@@ -81,6 +87,8 @@ function machineGuest(
     processors,
     clock: machine.clock,
     serial: pc.serial,
+    machine,
+    time,
     run: (count) => machine.run(count),
     reset: () => machine.reset(),
   };
@@ -92,9 +100,9 @@ function lockstepGuest(
   { image, initrd }: GuestFiles,
   output: Console,
 ): Guest {
-  const { memory, smp, tlb, seed, append, clock, disk } = values;
-  if (smp > 1 || initrd !== undefined || disk !== undefined || clock === 'realtime')
-    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --clock realtime go with it');
+  const { memory, smp, tlb, seed, append, clock, disk, gdb } = values;
+  if (smp > 1 || initrd !== undefined || disk !== undefined || gdb !== undefined || clock === 'realtime')
+    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime go with it');
   const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
   const start = (image: BootImage): void => machine.load(image, append);
   start(image);
@@ -104,6 +112,8 @@ function lockstepGuest(
     processors: [candidate],
     clock: undefined,
     serial: { hasRoom: false, receive: () => {} },
+    machine: undefined,
+    time: new PausableTime(() => performance.now()),
     run: (count) => machine.run(count),
     reset: () => {
       throw new Complaint(

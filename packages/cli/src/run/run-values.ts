@@ -18,6 +18,8 @@ export interface RunValues {
   readonly profile: boolean;
   /** Linear address. */
   readonly 'dump-region': bigint | 'hot' | undefined;
+  /** TCP port. */
+  readonly gdb: number | undefined;
   readonly 'no-reboot': boolean;
   readonly expect: string | undefined;
   /** Seconds. */

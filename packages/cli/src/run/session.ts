@@ -1,5 +1,6 @@
 import { type MachineEnd, profileText, regionText } from '@nest86/machine';
 import { ExitCode } from '../errors.ts';
+import type { GdbServer } from '../gdb/serve-gdb.ts';
 import type { Io, Wait } from '../io.ts';
 import type { Console } from './console.ts';
 import { describeProcessor } from './describe-processor.ts';
@@ -40,24 +41,51 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
     wait?.end();
   });
   const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : io.now() + timeout * 1000;
+  const gdb = await debuggerOf(guest, values.gdb, () => wait?.end());
+  let exitCode: number | undefined;
   try {
     for (;;) {
+      const isStopped = gdb?.poll() === 'stopped';
       const isFed = terminal.feed(guest.serial);
-      const end = guest.run(slice);
+      const end: MachineEnd = isStopped ? { reason: 'limit' } : guest.run(slice);
       await output.flush();
       const isLate = io.now() > deadline;
-      if (output.hasSeen || isLate || terminal.hasQuit) return { end, hasSeen: output.hasSeen, isLate };
+      const hasQuit = terminal.hasQuit || gdb?.poll() === 'quit';
+      if (output.hasSeen || isLate || hasQuit) return { end, hasSeen: output.hasSeen, isLate };
+      const goesOn = !isStopped && gdb?.ran(end) === true;
       if (end.reason === 'reset' && !values['no-reboot']) guest.reset();
-      else if (end.reason !== 'limit' && end.reason !== 'idle') {
+      else if (!goesOn && end.reason !== 'limit' && end.reason !== 'idle') {
         // A guest that waits for a key is not at its end.
-        if (end.reason !== 'halted' || !(io.isKeyboard || isFed)) return { end, hasSeen: false, isLate };
+        if (end.reason !== 'halted' || !(io.isKeyboard || isFed)) {
+          exitCode = end.reason === 'exit' ? end.exitCode : 0;
+          return { end, hasSeen: false, isLate };
+        }
       }
-      wait = io.wait(pauseOf(end, guest, isFed));
+      wait = io.wait(gdb?.poll() === 'stopped' ? longestWait : pauseOf(end, guest, isFed));
       await wait.over;
     }
   } finally {
     input.stop();
+    gdb?.close(exitCode);
   }
+}
+
+/** @param changed called when the run loop should look again */
+async function debuggerOf(
+  { machine, time }: Guest,
+  port: number | undefined,
+  changed: () => void,
+): Promise<GdbServer | undefined> {
+  if (port === undefined || machine === undefined) return undefined;
+  let server: GdbServer | undefined;
+  const { serveGdb } = await import('../gdb/serve-gdb.ts');
+  server = await serveGdb(machine, port, {
+    changed: () => {
+      time.pause(server?.poll() === 'stopped');
+      changed();
+    },
+  });
+  return server;
 }
 
 /** Milliseconds in which nothing is to be done. */

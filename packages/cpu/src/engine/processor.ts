@@ -3,11 +3,9 @@ import type { Mmu, PagingContext } from '@nest86/mmu';
 import { FastBanks } from '../memory/fast-banks.ts';
 import { ProcessorMemory } from '../memory/processor-memory.ts';
 import { ExitReason, record } from '../records/layout.ts';
-import { nameOf } from '../records/recipe.ts';
 import { Exception } from '../semantics/operation.ts';
 import { Activity, stateOffset, stateSize } from '../state/layout.ts';
 import { VcpuState } from '../state/vcpu-state.ts';
-import { unavailable } from '../system/availability.ts';
 import { Breakpoints, isRepeated, singleStep } from '../system/breakpoints.ts';
 import { type Capabilities, capabilitiesOf } from '../system/capabilities.ts';
 import { EventDelivery, EventType } from '../system/exceptions.ts';
@@ -31,15 +29,17 @@ import { Boundary } from './boundary.ts';
 import { maximumBlock } from './code-cache.ts';
 import { CodeFinder } from './code-finder.ts';
 import { type DecodedService, DecodedServices } from './decoded-services.ts';
+import { moveDevice } from './device-moves.ts';
 import { banksPerProcessor, type Engine } from './engine.ts';
 import { Linker } from './linker.ts';
 import { ModeFinder } from './mode-of.ts';
 import type { InterruptSource, ProcessorParts } from './parts.ts';
 import { type ProcessorState, restoreProcessor, saveProcessor } from './processor-state.ts';
+import { refused, undecodable } from './refusals.ts';
 import { serviceOf } from './service-table.ts';
 import { noteSiblings } from './sibling-banks.ts';
 import { namedExits, type ProcessorStatistics } from './statistics.ts';
-import { isTooLong } from './too-long.ts';
+import { noteStay } from './stay-notes.ts';
 
 /** Why a run came back. */
 export type RunEnd = 'limit' | 'stopped' | 'problem';
@@ -72,8 +72,6 @@ const faultVectorCell: number = stateOffset.faultVector >> 2;
 const faultErrorCell: number = stateOffset.faultError >> 2;
 const faultAddressCell: number = stateOffset.faultAddress >> 2;
 const tscIsStagedCell: number = stateOffset.tscIsStaged >> 2;
-const tscAtEndCell: number = stateOffset.tscAtEnd >> 2;
-const eventWaitsCell: number = stateOffset.eventWaits >> 2;
 
 /** One virtual processor: the run loop between generated code and TypeScript. */
 export class Processor implements SystemUnit, VirtualizationUnit {
@@ -121,7 +119,6 @@ export class Processor implements SystemUnit, VirtualizationUnit {
 
   /** Of the present instruction, where somebody asks. */
   private readonly bytes = new Uint8Array(15);
-  private readonly tsc = new Int32Array(2);
   private readonly services = new DecodedServices();
   /** @internal */
   readonly finder: CodeFinder;
@@ -472,8 +469,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     words[instructionBaseCell] = (pageLow - finder.base) | 0;
     words[instructionBaseCell + 1] = pageHigh;
     words[codeHostCell] = page;
-    words[eventWaitsCell] = this.events.pending !== 0 || this.interrupts.isPending ? -1 : 0;
-    if (words[tscIsStagedCell] !== 0) this.noteTime(left);
+    noteStay(this, left);
     engine.handlers.run(state.address, start, left);
     // SYSCALL and SYSRET that were executed there changed the bank, and nothing else that is kept here.
     this.banks.current = words[bankCell];
@@ -500,7 +496,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       case ExitReason.fault:
         this.retired -= engine.code.remaining(rec);
         this.setRip(rec);
-        this.raiseFromState();
+        if (words[faultVectorCell] !== Unwind.alone || !this.moveDevice(rec)) this.raiseFromState();
         break;
       case ExitReason.stale:
         // Of a block that was not begun nothing has been counted.
@@ -517,18 +513,6 @@ export class Processor implements SystemUnit, VirtualizationUnit {
         this.setRip(rec);
         this.compile(rec);
     }
-  }
-
-  /** What the time stamp counter will be when so many more instructions have retired: generated code counts back from it. */
-  private noteTime(left: number): void {
-    const { tsc, time } = this;
-    const { tickShift = 0 } = time;
-    time.tsc(tsc);
-    const low = (tsc[0] >>> 0) + (left >>> tickShift);
-    const { words } = this.state;
-    words[tscIsStagedCell] = 1 + tickShift;
-    words[tscAtEndCell] = low;
-    words[tscAtEndCell + 1] = tsc[1] + (low >= 2 ** 32 ? 1 : 0);
   }
 
   // Exits.
@@ -569,21 +553,17 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     this.retired -= engine.code.remaining(rec) - 1;
     const { instruction, isValid, service: known } = this.services.find(rec) ?? this.decode(rec);
     try {
-      if (!isValid) throw this.undecodable();
-      const service = known ?? this.refuse(instruction);
-      const next = (this.ripLow >>> 0) + instruction.length;
-      this.nextLow = next | 0;
-      this.nextHigh = finder.is64 ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
-      service(this, instruction);
+      if (!isValid) throw undecodable(this);
+      if (known === null) throw refused(this, instruction);
+      this.passBy(instruction);
+      known(this, instruction);
       if (this.interception?.isLeaving === true) {
         this.retired--;
         this.boundary.leaveGuest();
         return;
       }
-      this.ripLow = this.nextLow;
-      this.ripHigh = this.nextHigh;
       finder.forgetPage();
-      finder.isIndirect = true;
+      this.goOn();
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
       this.retired--;
@@ -604,23 +584,6 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     return entry;
   }
 
-  private undecodable(): GuestFault {
-    const { bytes, finder } = this;
-    const count = finder.instructionBytes(this.ripLow, this.ripHigh, bytes);
-    return isTooLong(bytes, count, finder.mode.options)
-      ? guestFault(Exception.generalProtection, 0)
-      : guestFault(Exception.invalidOpcode);
-  }
-
-  /** @throws GuestFault of an instruction that nothing executes, or that generated code executes and that is forbidden now */
-  private refuse(instruction: Instruction): never {
-    const name = nameOf(instruction);
-    if (this.engine.handlers.has(name)) throw guestFault(unavailable(instruction, this.context));
-    // Of a feature that is not there.
-    this.unknown.add(name);
-    throw guestFault(Exception.invalidOpcode);
-  }
-
   /** Code could not be fetched. */
   private fetchFault(): void {
     const { state } = this;
@@ -628,6 +591,32 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       this.problem = `code in a device at ${hex(state.high('faultAddress'), state.low('faultAddress'))}`;
       this.isStopping = true;
     } else this.raiseFromState();
+  }
+
+  /** An instruction that must be executed alone is, if it is a usual access to a device. */
+  private moveDevice(rec: number): boolean {
+    const isWatched = this.stops.watchesData || this.breakpoints.watchesData;
+    if (isWatched || this.interception?.controls.isGuest === true) return false;
+    const { instruction } = this.services.find(rec) ?? this.decode(rec);
+    if (!moveDevice(this, instruction, this.state.words[faultAddressCell])) return false;
+    this.retired++;
+    this.passBy(instruction);
+    this.goOn();
+    return true;
+  }
+
+  /** To what comes next, by a way that is not linked. */
+  private goOn(): void {
+    this.ripLow = this.nextLow;
+    this.ripHigh = this.nextHigh;
+    this.finder.isIndirect = true;
+  }
+
+  /** What comes next is what follows an instruction. */
+  private passBy({ length }: Instruction): void {
+    const next = (this.ripLow >>> 0) + length;
+    this.nextLow = next | 0;
+    this.nextHigh = this.finder.is64 ? (this.ripHigh + Math.floor(next / 2 ** 32)) | 0 : 0;
   }
 
   private raiseFromState(): void {

@@ -136,6 +136,8 @@ export abstract class StagedOperation extends Operation {
       case 'mmx':
       case 'opmask':
         return this.x.load(Op.i64Load, ...this.operandCell(shape));
+      case 'segment':
+        return this.x.load(Op.i32Load, ...this.operandCell(shape));
       default:
         throw new Error(`operand ${operand} of ${this.mnemonic} (${shape.kind}) has no general value`);
     }
@@ -191,6 +193,8 @@ export abstract class StagedOperation extends Operation {
         return this.cellOf(shape.field, stateOffset.x87, 4);
       case 'opmask':
         return this.cellOf(shape.field, stateOffset.opmask, 3);
+      case 'segment':
+        return this.cellOf(shape.field, stateOffset.segmentSelector, 2);
       default:
         throw new Error(`${shape.kind} operands have no cell`);
     }

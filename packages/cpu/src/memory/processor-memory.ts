@@ -101,7 +101,7 @@ export class ProcessorMemory implements LinearMemory {
     const kind = (isWrite ? Access.write : Access.read) | user;
     const inPage = 0x1000 - (low & 0xfff);
     const { out } = this;
-    if (!this.translate(low, high, kind, what) || this.waitsForTurn()) return -1;
+    if (!this.translate(low, high, kind, what) || this.waitsForTurn(low)) return -1;
     if (this.stops.watchesData && this.waitsForStop(low, high, what)) return -1;
     const isWatched = this.breakpoints.watchesData;
     const scratch = this.state.address + stateOffset.scratch + 64 * (what >>> AccessRequest.slotShift);
@@ -125,7 +125,7 @@ export class ProcessorMemory implements LinearMemory {
       // The second page begins at the next page's first byte; outside 64-bit code addresses wrap at 4 GiB.
       const nextLow = (low + inPage) | 0;
       const nextHigh = nextLow === 0 && this.context.efer & 0x400 ? (high + 1) | 0 : high;
-      if (!this.translate(nextLow, nextHigh, kind, what) || this.waitsForTurn()) return -1;
+      if (!this.translate(nextLow, nextHigh, kind, what) || this.waitsForTurn(low)) return -1;
       if (out.apicAccess && !this.asksForApic(0, bytes - inPage, kind, nextLow, nextHigh)) return -1;
       pending.page1 = out.page;
       if (isWatched) this.breakpoints.access(low, high, bytes, isWrite);
@@ -173,11 +173,13 @@ export class ProcessorMemory implements LinearMemory {
 
   /**
    * Whether what was translated is a device's and the instruction is not executed alone: it must be, since the device asks what time it is, may
-   * raise an interrupt and may end the run. The way out is in the state then.
+   * raise an interrupt and may end the run. The way out is in the state then, with the lower half of the address.
    */
-  private waitsForTurn(): boolean {
+  private waitsForTurn(low: number): boolean {
     if (this.out.offset >= 0 || this.out.apicAccess || this.isAlone) return false;
-    this.state.set('faultVector', Unwind.alone);
+    const { words } = this.state;
+    words[faultVectorCell] = Unwind.alone;
+    words[faultAddressCell] = low;
     return true;
   }
 

@@ -21,8 +21,12 @@ import {
 import { ControlFlow, controlFlow, cpuidFeatures, exceptionClass } from '@nest86/decoder/info';
 import { mnemonic, mnemonicName } from '@nest86/decoder/mnemonic';
 import type { HandlerShape, MemoryShape, OperandShape, RegisterField } from '../interpreter/shape.ts';
-import { alignedMnemonics, constantImmediates, unalignedMnemonics } from '../semantics/definitions.ts';
-import { blockEnds } from '../semantics/system/time.ts';
+import {
+  alignedMnemonics,
+  blockEnds,
+  constantImmediates,
+  unalignedMnemonics,
+} from '../semantics/definitions.ts';
 import { unalignedOnAmd } from '../semantics/vector/index.ts';
 import { stateOffset } from '../state/layout.ts';
 import { operandSegment } from '../system/operands.ts';
@@ -62,7 +66,8 @@ export class Recipe {
     hasDefinition: (name: string) => boolean,
   ): Recipe | undefined {
     const name = nameOf(instruction);
-    if (!hasDefinition(name) || transferForm(name, instruction) !== '') return undefined;
+    if (!hasDefinition(name) || (transferForm(name, instruction) !== '' && !readsSegment(instruction, name)))
+      return undefined;
     if (mode.intercepts !== 0 && (mode.intercepts & codeInterceptOf(name)) !== 0) return undefined;
     // EVEX forms share mnemonics with VEX ones, but masks and upper registers are not there.
     if (instruction.space === EncodingSpace.evex || !isAvailable(instruction, name, mode)) return undefined;
@@ -181,12 +186,18 @@ export class Recipe {
   }
 }
 
+/** MOV from a segment register, which has no consequences. */
+function readsSegment(instruction: Instruction, name: string): boolean {
+  return name === 'MOV' && registerClass(operandRegister(instruction, 0)) !== RegisterClass.segment;
+}
+
 /** Of a register operand: what a record's byte holds. */
 function cellOf(register: Register): number {
   const number = registerNumber(register);
   const group = registerClass(register);
   if (group === RegisterClass.gpr8high) return (number - 4) * 8 + 1;
-  if (group === RegisterClass.xmm || group === RegisterClass.ymm) return number;
+  if (group === RegisterClass.xmm || group === RegisterClass.ymm || group === RegisterClass.segment)
+    return number;
   return group === RegisterClass.mmx || group === RegisterClass.x87 ? number & 7 : number * 8;
 }
 
@@ -231,6 +242,8 @@ function registerShape(
       return mode.hasX87 ? { kind: 'mmx', bits: 64, field } : undefined;
     case RegisterClass.x87:
       return mode.hasX87 ? { kind: 'x87', bits: 80, field } : undefined;
+    case RegisterClass.segment:
+      return { kind: 'segment', bits: 16, field };
     default:
       return undefined;
   }

@@ -13,6 +13,8 @@ import type { Definition, Family } from './operation.ts';
 import { shifts } from './shifts.ts';
 import { stack } from './stack.ts';
 import { strings } from './strings.ts';
+import { systemFlagFamily } from './system/flags.ts';
+import { interruptReturns } from './system/interrupt-return.ts';
 import { time } from './system/time.ts';
 import { transitions } from './system/transitions.ts';
 import { unaligned, vectorFamilies } from './vector/index.ts';
@@ -34,6 +36,8 @@ const families: readonly Family[] = [
   hints,
   time,
   transitions,
+  systemFlagFamily,
+  interruptReturns,
   ...vectorFamilies,
   ...floatingFamilies,
   ...x87Families,
@@ -66,6 +70,9 @@ export const constantImmediates: ReadonlySet<string> = new Set(
 export const alignedMnemonics: ReadonlySet<string> = new Set(
   families.flatMap((family) => family.aligned ?? []),
 );
+
+/** Mnemonics of instructions that are no branches, and end their block nevertheless. */
+export const blockEnds: ReadonlySet<string> = new Set(families.flatMap((family) => family.blockEnds ?? []));
 
 /** Mnemonics whose memory operand need not be aligned though their exception class says so. */
 export const unalignedMnemonics: ReadonlySet<string> = new Set(unaligned);

@@ -39,7 +39,8 @@ const moveOnCondition: Definition = (op) => {
 
 export const moves: Family = {
   definitions: {
-    MOV: (op) => op.write(0, op.read(1)),
+    /** Selectors are zero-extended. */
+    MOV: (op) => op.write(0, op.kind(1) === 'segment' ? widen(op, 16, op.bits(0), op.read(1)) : op.read(1)),
     MOVZX: (op) => op.write(0, widen(op, op.bits(1), op.bits(0), op.read(1))),
     MOVSX: moveSigned,
     MOVSXD: moveSigned,

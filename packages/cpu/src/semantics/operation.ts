@@ -289,4 +289,6 @@ export interface Family {
   readonly constantImmediates?: readonly string[];
   /** Mnemonics whose memory operand must be aligned, beside what the table's exception class says. */
   readonly aligned?: readonly string[];
+  /** Mnemonics of instructions that are no branches, and end their block nevertheless. */
+  readonly blockEnds?: readonly string[];
 }

@@ -43,7 +43,7 @@ const fields = [
   /** Banks that SYSCALL and SYSRET go to where nothing else changes than the privilege, or 0: TypeScript executes them. */
   ['callBank', 4, 1],
   ['returnBank', 4, 1],
-  /** Bits 9 and up are set while an interrupt or NMI may wait: what sets IF leaves to TypeScript. */
+  /** Bits 9 and up are set while an interrupt or NMI may wait: what sets IF leaves to TypeScript. Not 0: STI from 0 does, also in a guest. */
   ['eventWaits', 4, 1],
   /** Host address of the page that instructions are fetched from; -1: it must be looked for at the next block. */
   ['codeHost', 4, 1],

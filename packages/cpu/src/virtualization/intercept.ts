@@ -61,7 +61,16 @@ export const Intercept = {
  * By mnemonic: instructions that generated code executes unless they are intercepted. Their bits are part of the code's key; the others concern
  * what TypeScript executes anyway, so guests that differ in them only share their code. Whoever stages an interceptable instruction adds it.
  */
-const stagedIntercepts: Readonly<Record<string, number>> = { PAUSE: Intercept.pause };
+const stagedIntercepts: Readonly<Record<string, number>> = {
+  PAUSE: Intercept.pause,
+  PUSHF: Intercept.pushFlags,
+  PUSHFD: Intercept.pushFlags,
+  PUSHFQ: Intercept.pushFlags,
+  POPF: Intercept.popFlags,
+  POPFD: Intercept.popFlags,
+  POPFQ: Intercept.popFlags,
+  IRETQ: Intercept.interruptReturn,
+};
 
 /** All bits of {@link codeInterceptOf}. */
 export const codeIntercepts: number = Object.values(stagedIntercepts).reduce((all, bit) => all | bit, 0);

@@ -28,7 +28,7 @@ const rdtscp: Definition = (op) => {
   op.writeRegister(rcx, 64, op.x.extendU(op.x.load(Op.i32Load, op.state, stateOffset.tscAux)));
 };
 
-export const time: Family = { definitions: { RDTSC: readTime, RDTSCP: rdtscp } };
-
-/** Mnemonics of instructions that are no branches, and end their block nevertheless. */
-export const blockEnds: ReadonlySet<string> = new Set(['RDTSC', 'RDTSCP']);
+export const time: Family = {
+  definitions: { RDTSC: readTime, RDTSCP: rdtscp },
+  blockEnds: ['RDTSC', 'RDTSCP'],
+};

@@ -1,8 +1,8 @@
 import { Op, type Value } from '@nest86/wasm';
 import { Segment, stateOffset } from '../../state/layout.ts';
 import { attributeBig, attributeLong } from '../../state/segment-cache.ts';
-import { joinFlags, separateFlags } from '../flags.ts';
 import type { Definition, Family, Operation } from '../operation.ts';
+import { cell, flagImage, loadStatus, setCell, systemFlags } from './flag-image.ts';
 
 /*
  * SYSCALL, SYSRET to 64-bit code and SWAPGS where nothing unusual is about (SDM vol. 2; engine-decision G); all else is left to the services of
@@ -14,8 +14,6 @@ import type { Definition, Family, Operation } from '../operation.ts';
 const interrupt = 0x200;
 /** TF, RF, AC: debug traps, breakpoints and SMAP are TypeScript's. */
 const unusual = 0x5_0100;
-/** What of RFLAGS `systemFlags` holds. */
-const systemFlags = 0x003f_7700;
 /** Flags that SYSRET loads: all but RF and VM. */
 const returned = 0x3c_7fd7;
 
@@ -24,15 +22,6 @@ const code: number = 0x809b | attributeLong;
 const data: number = 0x8093 | attributeBig;
 
 const [rcx, r11] = [1, 11];
-
-/** A cell of 32 bits. */
-function cell(op: Operation, offset: number): Value {
-  return op.x.load(Op.i32Load, op.state, offset);
-}
-
-function setCell(op: Operation, offset: number, value: Value): void {
-  op.x.store(Op.i32Store, op.state, value, offset);
-}
 
 /** Loads a segment register with a flat segment. */
 function enterSegment(op: Operation, segment: number, selector: Value, attributes: number): void {
@@ -45,31 +34,6 @@ function enterSegment(op: Operation, segment: number, selector: Value, attribute
   setCell(op, stateOffset.segmentLast + 4 * segment, x.i32(-1));
   // Readable code; readable and writable data.
   setCell(op, stateOffset.segmentRights + 4 * segment, x.i32(segment === Segment.cs ? 1 : 3));
-}
-
-/** CF PF AF ZF SF OF with their places in RFLAGS. */
-const places = [
-  ['carry', 0],
-  ['parity', 2],
-  ['auxiliary', 4],
-  ['zero', 6],
-  ['sign', 7],
-  ['overflow', 11],
-] as const;
-
-/** Status flags in their places, i32. */
-function statusImage(op: Operation): Value {
-  const { x } = op;
-  const flags = separateFlags(x, op.readFlags());
-  return places.reduce((image, [name, place]) => x.or(image, x.shl(flags[name], x.i32(place))), x.i32(0));
-}
-
-/** Loads the status flags from an image of RFLAGS. */
-function loadStatus(op: Operation, image: Value): void {
-  const { x } = op;
-  const bit = (place: number): Value => x.copy(x.and(x.shrU(image, x.i32(place)), x.i32(1)));
-  const [carry, parity, auxiliary, zero, sign, overflow] = places.map(([, place]) => bit(place));
-  op.writeFlags(joinFlags(x, { carry, parity, auxiliary, zero, sign, overflow }));
 }
 
 const syscall: Definition = (op) => {
@@ -85,7 +49,7 @@ const syscall: Definition = (op) => {
     x.eqz(x.and(flags, x.i32(unusual))),
   );
   op.leaveToService(x.eqz(isUsual));
-  const image = x.copy(x.or(x.or(statusImage(op), flags), x.i32(2)));
+  const image = flagImage(op, flags);
   op.writeRegister(rcx, 64, op.nextAddress());
   op.writeRegister(r11, 64, x.extendU(image));
   const kept = x.copy(x.and(image, x.xor(cell(op, stateOffset.sfmask), x.i32(-1))));
@@ -149,5 +113,5 @@ export const transitions: Family = {
   definitions: { SYSCALL: syscall, SYSRETQ: sysret, SWAPGS: swapgs },
 };
 
-/** Mnemonics of instructions that change the privilege: regions leave them to the interpreter. */
-export const privilegeChanges: ReadonlySet<string> = new Set(['SYSCALL', 'SYSRETQ']);
+/** Mnemonics of instructions that may change the privilege: regions leave them to the interpreter. */
+export const privilegeChanges: ReadonlySet<string> = new Set(['SYSCALL', 'SYSRETQ', 'IRETQ']);
