@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Block } from '../src/engine/code-cache.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { Row, record } from '../src/records/layout.ts';
+import { RegionCollector } from '../src/regions/region-collector.ts';
 import { BareProcessor } from './bare-processor.ts';
 import { plainMode } from './plain-mode.ts';
 
@@ -41,4 +42,8 @@ test('what leads to code that was written to leads to its new translation: nobod
   processor.run(5 * 1000);
   expect(cpu.register(0)).toBe(6000n);
   expect(processor.statistics.exits.stale).toBeLessThanOrEqual(4);
+  // What lies behind the record of JMP is no end of its block.
+  const [first] = engine.code.known();
+  const collector = new RegionCollector(engine.view, engine.handlers, { blocks: 8, instructions: 100 });
+  expect(collector.read(first, 0).steps.map(({ isEnd }) => isEnd)).toEqual([false, false]);
 });

@@ -143,7 +143,11 @@ test.each(['interp', 'jit'] as const)(
     while (cpu.rip !== BigInt(code + 0xf)) cpu.processor.run(1);
     isPending = true;
     cpu.processor.run(100);
-    expect([cpu.rip, isPending, cpu.processor.state.get('activity')]).toEqual([BigInt(code + 0x12), false, Activity.shutdown]);
+    expect([cpu.rip, isPending, cpu.processor.state.get('activity')]).toEqual([
+      BigInt(code + 0x12),
+      false,
+      Activity.shutdown,
+    ]);
   },
 );
 

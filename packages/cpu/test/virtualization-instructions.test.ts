@@ -112,7 +112,9 @@ describe('instructions are intercepted', () => {
 
 test('an instruction that is staged and may be intercepted is known to the translator', () => {
   const names = instructions.flatMap(([name]) => [name.split(' ')[0], name.split(' ').slice(-1)[0]]);
-  const staged = names.filter((name) => name !== 'MOV' && Object.hasOwn(definitions, name));
+  // RDTSC and RDTSCP ask the state, where a guest's are never staged.
+  const asks = ['MOV', 'RDTSC', 'RDTSCP'];
+  const staged = names.filter((name) => !asks.includes(name) && Object.hasOwn(definitions, name));
   expect(staged).toContain('PAUSE');
   for (const name of staged) expect(codeIntercepts & codeInterceptOf(name), name).not.toBe(0);
 });

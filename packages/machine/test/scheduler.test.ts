@@ -1,7 +1,7 @@
 import type { RunEnd } from '@nest86/cpu';
 import { describe, expect, test } from 'vitest';
 import { type ScheduledProcessor, Scheduler } from '../src/processors/scheduler.ts';
-import { InstructionTime, MachineClock } from '../src/time/machine-clock.ts';
+import { HostTime, InstructionTime, MachineClock } from '../src/time/machine-clock.ts';
 
 /** Retires what it is asked to, and does something at chosen counts. */
 class FakeProcessor implements ScheduledProcessor {
@@ -182,4 +182,23 @@ describe('scheduler', () => {
     timer.set(1);
     expect(scheduler.run(100)).toBe('limit');
   });
+});
+
+test('on a host that is busy with other things, turns in real time stay worth their costs', () => {
+  const log: string[] = [];
+  const processors = ['a', 'b', 'c', 'd'].map((name) => new FakeProcessor(name, log));
+  // A tenth of a fast host: 100 ns for an instruction, and each look at the host's clock finds 0.1 ms gone.
+  let looks = 0;
+  const time = new HostTime(
+    () => processors.reduce((sum, { retired }) => sum + retired, 0) * 1e-4 + looks++ * 0.1,
+  );
+  const clock: MachineClock = new MachineClock(time, () => scheduler.cut());
+  const scheduler: Scheduler = new Scheduler(processors, clock, time);
+  for (const _ of processors) {
+    const timer = clock.timer(() => timer.set(clock.now + 4e6));
+    timer.set(4e6);
+  }
+  const count = 2_000_000;
+  expect(scheduler.run(count)).toBe('limit');
+  expect(count / log.length).toBeGreaterThan(1000);
 });

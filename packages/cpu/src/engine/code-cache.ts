@@ -356,7 +356,7 @@ export class CodeCache {
     if (old.page !== block.page || old.start !== block.start || old.mode !== block.mode) return;
     // Edges to a block that reaches into another page have checked that page.
     if (old.secondPage !== block.secondPage) return;
-    this.view.setUint16(from + record.handler, Row.end, true);
+    this.view.setUint16(from + record.handler, Row.forward, true);
     this.view.setInt32(from + record.immediate, to, true);
   }
 

@@ -52,6 +52,8 @@ export const coreDefinitions: Readonly<Record<number, (frame: CoreFrame) => void
   [Row.stale]: ({ exit, budget }) => exit(ExitReason.stale, budget),
   [Row.service]: ({ exit, budget }) => exit(ExitReason.service, budget),
   [Row.cross]: writeCross,
+  [Row.forward]: ({ x, rec, budget, dispatch }) =>
+    dispatch(x.load(Op.i32Load, rec, record.immediate), budget),
 };
 
 /** The rows that are no instruction, in their order: see `Row`. Exports `run`, which goes to a record. Answers the function indices. */
@@ -99,6 +101,7 @@ export function writeCoreHandlers(module: ModuleBuilder, code: CodeWriter, x: Co
     write('service', coreDefinitions[Row.service]),
     write('region', writeRegionGate),
     write('cross', coreDefinitions[Row.cross]),
+    write('forward', coreDefinitions[Row.forward]),
   ];
 }
 

@@ -46,7 +46,9 @@ export const Row = {
   region: 5,
   /** Before a block whose instruction reaches into the next page: goes to `target` if that page is the host page `immediate`. */
   cross: 6,
-  firstInstruction: 7,
+  /** Start of a block that was written to, and found anew elsewhere: goes to `immediate`. */
+  forward: 7,
+  firstInstruction: 8,
 } as const;
 
 /** Why generated code returned to TypeScript; in the state's `exitReason`. */

@@ -101,7 +101,7 @@ export class HostTime implements TimeBase {
   }
 
   instructionsIn(nanoseconds: number): number {
-    return Math.ceil(nanoseconds * this.rate);
+    return Math.max(fewest, Math.ceil(nanoseconds * this.rate));
   }
 
   restore(now: number): void {
@@ -117,11 +117,16 @@ export class HostTime implements TimeBase {
 
 /** Nanoseconds of a turn that says something about speed, and instructions in a nanosecond that are believed. */
 const shortest = 10_000;
-const slowest = 0.001;
+const slowest = 0.02;
 const fastest = 8;
 /** From this rate on a nanosecond is 8 instructions. */
 const fast = 0.6;
 const shiftWhenFast = 3;
+/**
+ * Instructions of the shortest turn. A host that is busy with other things looks slow; turns cut to that speed would spend what is left of it on their own
+ * costs, look slower still, and leave a guest nothing but its timer's interrupts. A timer may be late by this much instead.
+ */
+const fewest = 2000;
 
 class MachineTimer {
   due: number = Number.POSITIVE_INFINITY;
