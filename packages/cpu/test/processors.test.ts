@@ -52,6 +52,30 @@ describe('two processors of one engine', () => {
     expect(first.register(0)).toBe(0n);
   });
 
+  test.each(both)(
+    'code that was written to twice while the other did not run, and comes back to (%s)',
+    (accel) => {
+      const [first, second] = pair(accel);
+      // add ebx, 1; jmp rax
+      first.ram.set([0x83, 0xc3, 1, 0xff, 0xe0], 0x1000);
+      for (const cpu of [first, second]) {
+        cpu.rip = 0x1000;
+        cpu.setRegister(0, 0x1000n);
+        cpu.setRegister(3, 0n);
+        cpu.processor.run(200);
+      }
+      for (const added of [2, 3]) {
+        first.engine.physical.writeBytes(0x1002, Uint8Array.of(added));
+        first.processor.run(200);
+      }
+      // What it knows leads to the second translation, which is stale as well: it must not be sent back and forth.
+      first.engine.physical.writeBytes(0x1002, Uint8Array.of(4));
+      second.processor.run(200);
+      expect([first.register(3), second.register(3)]).toEqual([600n, 500n]);
+      expect(second.processor.statistics.exits.stale).toBeLessThanOrEqual(2);
+    },
+  );
+
   test.each(both)('the same code at two linear addresses (%s)', (accel) => {
     const [first, second] = pair(accel);
     // lea rax, [rip+0]; jmp -9

@@ -39,5 +39,5 @@ test('a file that is no image is refused with a reason', () => {
 
 test('an image that does not fit the memory is refused', () => {
   const machine = new BareMachine({ memory: 1 << 20, output: { write: () => {} } });
-  expect(() => machine.load(readBootImage(bench), '')).toThrow('the image needs memory up to');
+  expect(() => machine.load(readBootImage(bench), '')).toThrow('the image needs memory from');
 });

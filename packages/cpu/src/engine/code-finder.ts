@@ -92,7 +92,10 @@ export class CodeFinder {
       this.pageHost = host >>> 0;
     }
     const rec = this.banks.jumpTarget(ripLow, ripHigh, this.pageHost);
-    if (rec === 0 || this.engine.view.getUint16(rec + record.handler, true) === Row.stale) return 0;
+    if (rec === 0) return 0;
+    const row = this.engine.view.getUint16(rec + record.handler, true);
+    // One that only leads on may lead to one that was written to as well: whoever came from there would be sent there again.
+    if (row === Row.stale || row === Row.forward) return 0;
     this.isIndirect = false;
     this.hasFault = false;
     return rec;

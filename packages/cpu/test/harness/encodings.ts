@@ -90,6 +90,7 @@ const excluded: Readonly<Record<string, string>> = {
   XSAVE: 'needs an area of its own',
   FXRSTOR: 'needs an area of its own',
   POPF: 'TF and AC would hit the harness',
+  POPFD: 'TF and AC would hit the harness',
   POPFQ: 'TF and AC would hit the harness',
   IRET: 'needs a frame',
   IRETD: 'needs a frame',
