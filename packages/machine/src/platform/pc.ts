@@ -31,7 +31,7 @@ import { GuestRam } from './guest-ram.ts';
 import { SharedLine, together } from './interrupt-lines.ts';
 
 /** What the guest can ask of whoever owns the machine. */
-export interface PlatformOwner {
+interface PlatformOwner {
   powerOff(): void;
   reset(): void;
   /** @param value written to the exit port */

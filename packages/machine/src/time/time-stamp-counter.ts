@@ -1,12 +1,9 @@
-/** Ticks of the time stamp counter in a second: one for each nanosecond of guest time. */
-export const tscFrequency = 1_000_000_000;
-
 export interface TimeStampCounterState {
   readonly version: 1;
   readonly adjustment: bigint;
 }
 
-/** One processor's time stamp counter: guest time and an offset that WRMSR moves. Halves are as in EDX:EAX. */
+/** One processor's time stamp counter: guest time in nanoseconds, a tick for each, and an offset that WRMSR moves. Halves are as in EDX:EAX. */
 export class TimeStampCounter {
   /** Difference to guest time, modulo 2⁶⁴. */
   private offset = 0n;
