@@ -47,3 +47,20 @@ test('what leads to code that was written to leads to its new translation: nobod
   const collector = new RegionCollector(engine.view, engine.handlers, { blocks: 8, instructions: 100 });
   expect(collector.read(first, 0).steps.map(({ isEnd }) => isEnd)).toEqual([false, false]);
 });
+
+test('a block that was not kept notices a second write to its page, when the first one made the page unwatched', () => {
+  const cpu = new BareProcessor({ accel: 'interp', ramSize: 1 << 20 });
+  cpu.ram.set(
+    [
+      ...[0x80, 0x34, 0x25, 0x14, 0x10, 0, 0, 1], // xor byte [1014h], 1: of INC ECX, beyond the budget
+      ...[0x80, 0x34, 0x25, 0x11, 0x10, 0, 0, 8], // xor byte [1011h], 8: INC EAX becomes DEC EAX
+      ...[0xff, 0xc0, 0x90], // inc eax; nop
+      ...[0xff, 0xc1, 0xeb, 0xfe], // inc ecx; jmp $
+    ],
+    0x1000,
+  );
+  cpu.rip = 0x1000;
+  cpu.setRegister(0, 100n);
+  cpu.processor.run(4);
+  expect(cpu.register(0)).toBe(99n);
+});

@@ -20,6 +20,8 @@ import { type Finding, sessionSize } from './session.ts';
 
 /** Programs that one start of the harness gets. */
 const batch = 50;
+/** Instructions, each repetition of a string instruction one of them, within which what ends on the host must end here. */
+const longestProgram = 20_000_000;
 const invalidOpcode = 6;
 
 /** Whether a session compares with the host processor. */
@@ -91,7 +93,7 @@ export class HostSession {
     const image = layOut(program);
     for (const machine of [this.interpreting, this.compiling]) {
       machine.load(image);
-      machine.run(program.budget);
+      machine.run(longestProgram);
       const found = this.compare(machine, host, program);
       if (found !== '') return `${machine === this.compiling ? 'compiled: ' : ''}${found}`;
     }

@@ -336,8 +336,10 @@ export class CodeCache {
     const list = this.pages.get(page >>> 12);
     if (list === undefined) return;
     for (const block of list.slice()) if (reaches(block, page, offset, length)) this.invalidate(block);
+    // Whatever was written: nobody may watch the page any more when the next byte is.
     const { transient } = this;
-    if (transient?.isValid && reaches(transient, page, offset, length)) this.makeStale(transient);
+    if (transient?.isValid && (transient.page === page || transient.secondPage === page))
+      this.makeStale(transient);
   }
 
   /** Whoever comes to these records, from wherever, is sent to TypeScript; the block that is running, too. */

@@ -1,5 +1,5 @@
 import { type Expressions, Op, type Value, type Variable } from '@nest86/wasm';
-import { AccessRequest, tlbEntry } from '../memory/fast-tlb.ts';
+import { AccessRequest, lossesOffset, tlbEntry } from '../memory/fast-tlb.ts';
 import { conditionOf } from '../semantics/branches.ts';
 import { Exception, Operation, type Place } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
@@ -362,6 +362,11 @@ export abstract class StagedOperation extends Operation {
     const tag = x.load(Op.i64Load, entry, access === 'write' ? tlbEntry.writeTag : tlbEntry.readTag);
     const host = x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend));
     return x.select(x.eq(tag, x.and(address, x.i64(-4096))), host, x.i32(0));
+  }
+
+  override translationLosses(): Value {
+    const { x, state } = this;
+    return x.load(Op.i32Load, x.load(Op.i32Load, state, stateOffset.tlbBank), lossesOffset);
   }
 
   override loadPlace(place: Place, bits: number = place.bits, offset = 0): Value {

@@ -10,6 +10,7 @@ import {
   jumpCacheEntry,
   jumpCacheFactor,
   jumpCacheOffset,
+  lossesOffset,
   tlbEntries,
   tlbEntry,
   tlbEntryOffset,
@@ -230,6 +231,7 @@ export class FastBanks implements TlbListener {
 
   private dropPage(bank: number, low: number, high: number): void {
     const { words } = this;
+    words[(bank + lossesOffset) >> 2]++;
     const page = low & ~0xfff;
     const at = (bank + tlbEntryOffset(low)) >> 2;
     const isRead = words[at] === page && words[at + 1] === high;
@@ -264,8 +266,10 @@ export class FastBanks implements TlbListener {
   private clearBank(bank: number): void {
     const { words, filled } = this;
     const start = (this.first + bank * bankSize) >> 2;
-    if ((filled[bank] & Filled.data) !== 0)
+    if ((filled[bank] & Filled.data) !== 0) {
       words.fill(noTag, start, start + tlbEntries * (tlbEntry.size / 4));
+      words[start + lossesOffset / 4]++;
+    }
     if ((filled[bank] & Filled.code) !== 0) {
       const code = start + codeEntriesOffset / 4;
       words.fill(noTag, code, code + codeEntries * (codeEntry.size / 4));

@@ -31,6 +31,8 @@ export const jumpCacheFactor = 0x9e3779b1;
 export const jumpCacheOffset = 40960;
 /** From a bank's first byte: i64, a number that changes whenever one of the bank's entries for code does; no two banks ever have the same. */
 export const codeGenerationOffset = 106496;
+/** From a bank's first byte: i32, a number that changes whenever the TLB backend loses a page that the bank may have had. */
+export const lossesOffset = 106504;
 export const bankSize = 106560;
 
 /** What generated code asks of the slow path: bits of the `what` of an access. Bits 7:0 are the number of bytes. */

@@ -135,6 +135,11 @@ export abstract class Operation {
     return this.x.i32(0);
   }
 
+  /** i32 that changes when a page is lost that an earlier `directPlace` may have answered. */
+  translationLosses(): Value {
+    return this.x.i32(0);
+  }
+
   /** Reads `bits` at an offset in a segment. */
   load(segment: number, offset: Value, bits: number): Value {
     return this.loadPlace(this.place(segment, offset, bits, 'read'));

@@ -68,17 +68,20 @@ function moves(op: Operation): void {
         const done = x.temporary(ValueType.i32);
         x.write(done, x.i32(0));
         x.if(goesUp(op), () => {
-          // One repetition as above. Right after each access the fast TLB knows its page, even if the other one takes the same entry.
+          // One repetition as above. Right after each access the fast TLB knows its page, even if the other one takes the same entry. But the
+          // second access may have lost what the first one found: repetitions one by one would look for it again.
           const [from, to] = [pointer(op, rsi), pointer(op, rdi)];
           const value = x.copy(op.load(op.dataSegment, from, bits));
           const source = x.copy(op.directPlace(op.dataSegment, from, 'read'));
+          const losses = x.copy(op.translationLosses());
           const place = op.place(Segment.es, to, bits, 'write');
           const target = x.copy(op.directPlace(Segment.es, to, 'write'));
           op.storePlace(place, value);
           op.commitPlace(place);
           x.write(done, x.i32(1));
           // The others of the pages at once. Bytes that an earlier repetition writes must not be read before: at most the distance.
-          x.if(x.and(x.ne(source, x.i32(0)), x.ne(target, x.i32(0))), () => {
+          const areBoth = x.and(x.ne(source, x.i32(0)), x.ne(target, x.i32(0)));
+          x.if(x.and(areBoth, x.eq(losses, op.translationLosses())), () => {
             const room = minimum(op, pageRest(op, from), pageRest(op, to));
             const bytes = minimum(op, room, x.sub(target, source));
             const count = x.copy(minimum(op, most, x.shrU(bytes, x.i32(Math.log2(size)))));
