@@ -90,7 +90,7 @@ export class CodeCache {
   private readonly blocks: (Block | undefined)[] = [undefined];
   private readonly joint = new Uint8Array(32);
   private next: number;
-  /** The last block that was made; it may run without being kept. */
+  /** The block that was made last, if it is not kept: it may be running. */
   private transient: Block | undefined;
   /** A page has {@link mostInPage}. */
   private isCrowded = false;
@@ -245,7 +245,7 @@ export class CodeCache {
       counter: isKept && this.observation !== undefined ? rec : 0,
       sameHash: undefined,
     };
-    this.transient = block;
+    this.transient = isKept ? undefined : block;
     if (isKept) {
       this.translated++;
       this.next = rec;
