@@ -181,8 +181,7 @@ export class Compiler extends Expressions {
     slotTable[row + slotRow.distance] = distance;
   }
 
-  /** Whether code here runs only if something before it went one way and not another. */
-  get isNested(): boolean {
+  override get isNested(): boolean {
     return this.nesting > 0;
   }
 

@@ -31,6 +31,10 @@ export abstract class Expressions {
   abstract v128(words: readonly number[]): Value;
 
   abstract typeOf(value: Value): ValueType;
+  /** Whether code here runs only if something before it went one way and not another. */
+  get isNested(): boolean {
+    return false;
+  }
   /** The value of an i32 that is known while code is written; undefined if it is not. Code may be better for it, but must do the same. */
   constantOf(_value: Value): number | undefined {
     return undefined;

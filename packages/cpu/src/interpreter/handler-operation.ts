@@ -6,6 +6,7 @@ import type { StatusFlags } from '../semantics/flags.ts';
 import type { Place, RepeatOptions } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
 import { dataEntryOf, hostInBank, hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
+import { fieldBit, type RegisterUse } from './register-use.ts';
 import type { HandlerShape, RegisterField } from './shape.ts';
 import { StagedOperation } from './staged-operation.ts';
 import { loadOf, storeOf } from './widths.ts';
@@ -39,10 +40,11 @@ export interface HandlerCells {
 export class HandlerOperation extends StagedOperation {
   private readonly rec: Value;
   private left = false;
-  /** General registers that the definition names itself, as bits: regions must know. */
-  implicitRegisters = 0;
-  /** Vector registers likewise. */
-  implicitVectors = 0;
+  // See `RegisterUse`.
+  private implicit = 0;
+  private writtenImplicit = 0;
+  private writtenFields = 0;
+  private isConditional = false;
 
   constructor(
     x: Expressions,
@@ -56,6 +58,27 @@ export class HandlerOperation extends StagedOperation {
     this.rec = x.copy(x.read(cells.record));
   }
 
+  /** After the definition. */
+  get registerUse(): RegisterUse {
+    const { implicit, writtenImplicit, writtenFields, isConditional } = this;
+    return { implicit, writtenImplicit, writtenFields, isConditional };
+  }
+
+  private noteUse(): void {
+    if (this.x.isNested) this.isConditional = true;
+  }
+
+  private noteWrite(field: RegisterField): void {
+    this.noteUse();
+    this.writtenFields |= fieldBit(field);
+  }
+
+  private noteImplicit(bit: number, isWritten: boolean): void {
+    this.noteUse();
+    this.implicit |= bit;
+    if (isWritten) this.writtenImplicit |= bit;
+  }
+
   // Operands.
 
   protected override immediate(field: 'immediate' | 'displacement' | 'both', bits: number): Value {
@@ -67,11 +90,13 @@ export class HandlerOperation extends StagedOperation {
   }
 
   protected override loadCell(field: RegisterField, bits: number): Value {
+    this.noteUse();
     return this.x.load(loadOf(bits), this.registerCell(field), stateOffset.gpr);
   }
 
   protected override storeCell(field: RegisterField, bits: number, value: Value): void {
     const { x } = this;
+    this.noteWrite(field);
     const cell = this.registerCell(field);
     // A 32-bit result clears the upper half (SDM vol. 1, 3.4.1.1).
     if (bits === 32) x.store(Op.i64Store, cell, x.extendU(value), stateOffset.gpr);
@@ -88,12 +113,12 @@ export class HandlerOperation extends StagedOperation {
   }
 
   override readRegister(number: number, bits: number): Value {
-    this.implicitRegisters |= 1 << number;
+    this.noteImplicit(1 << number, false);
     return this.x.load(loadOf(bits), this.state, stateOffset.gpr + 8 * number);
   }
 
   override writeRegister(number: number, bits: number, value: Value): void {
-    this.implicitRegisters |= 1 << number;
+    this.noteImplicit(1 << number, true);
     const { x } = this;
     const at = stateOffset.gpr + 8 * number;
     if (bits === 32) x.store(Op.i64Store, this.state, x.extendU(value), at);
@@ -101,35 +126,40 @@ export class HandlerOperation extends StagedOperation {
   }
 
   protected override loadVector(field: RegisterField, lane: number): Value {
+    this.noteUse();
     const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
     return this.x.load(Op.v128Load, address, offset + 16 * lane);
   }
 
   protected override storeVector(field: RegisterField, lane: number, value: Value): void {
+    this.noteWrite(field);
     const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
     this.x.store(Op.v128Store, address, value, offset + 16 * lane);
   }
 
   protected override loadElement(field: RegisterField, bits: number): Value {
+    this.noteUse();
     return this.x.load(loadOf(bits), ...this.cellOf(field, stateOffset.vector, 6));
   }
 
   protected override storeElement(field: RegisterField, bits: number, value: Value): void {
+    this.noteWrite(field);
     const [address, offset] = this.cellOf(field, stateOffset.vector, 6);
     this.x.store(storeOf(bits), address, value, offset);
   }
 
   override readVectorRegister(number: number, lane: number): Value {
-    this.implicitVectors |= 1 << number;
+    this.noteImplicit(0x10000 << number, false);
     return this.x.load(Op.v128Load, this.state, stateOffset.vector + 64 * number + 16 * lane);
   }
 
   override writeVectorRegister(number: number, lane: number, value: Value): void {
-    this.implicitVectors |= 1 << number;
+    this.noteImplicit(0x10000 << number, true);
     this.x.store(Op.v128Store, this.state, value, stateOffset.vector + 64 * number + 16 * lane);
   }
 
   protected override addressRegister(field: 'base' | 'index'): Value {
+    this.noteUse();
     return this.x.load(Op.i64Load, this.registerCell(field), stateOffset.gpr);
   }
 

@@ -12,6 +12,7 @@ import { Row } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
 import { writeCoreHandlers } from './core-handlers.ts';
 import { type HandlerImports, HandlerOperation } from './handler-operation.ts';
+import type { RegisterUse } from './register-use.ts';
 import { type HandlerShape, shapeName } from './shape.ts';
 
 /** (state, record, budget): a handler calls the next one in tail position, so a run is one call. */
@@ -43,7 +44,7 @@ export class Handlers {
   private readonly rows = new Map<string, number>();
   private readonly waiting: { readonly row: number; readonly shape: HandlerShape }[] = [];
   private readonly shapes: (HandlerShape | undefined)[] = [];
-  private readonly implicit: number[] = [];
+  private readonly uses: (RegisterUse | undefined)[] = [];
   private readonly called: (readonly LibraryFunction[] | undefined)[] = [];
   private readonly libraryRows = new Map<LibraryFunction, number>();
   private readonly waitingLibrary: { readonly row: number; readonly fn: LibraryFunction }[] = [];
@@ -101,9 +102,9 @@ export class Handlers {
     return this.called[row] ?? [];
   }
 
-  /** Registers that the handler's definition names itself, as bits: general ones 15:0, vector ones 31:16. */
-  implicitRegisters(row: number): number {
-    return this.implicit[row] ?? 0;
+  /** What is known of a handler that was built. */
+  registerUse(row: number): RegisterUse | undefined {
+    return this.uses[row];
   }
 
   shapeOf(row: number): HandlerShape | undefined {
@@ -182,7 +183,7 @@ export class Handlers {
     this.rows.clear();
     this.libraryRows.clear();
     this.shapes.length = 0;
-    this.implicit.length = 0;
+    this.uses.length = 0;
     this.called.length = 0;
     this.waiting.length = 0;
     this.waitingLibrary.length = 0;
@@ -212,8 +213,7 @@ export class Handlers {
           called.add(fn);
           return library(fn, args);
         };
-        const { implicitRegisters, implicitVectors } = writeHandler(compiler, shape, imports, noting, type);
-        this.implicit[row] = implicitRegisters | (implicitVectors << 16);
+        this.uses[row] = writeHandler(compiler, shape, imports, noting, type).registerUse;
         if (called.size > 0) this.called[row] = [...called];
         code.finish();
         module.define(index, code);

@@ -1,5 +1,6 @@
 import type { Block, CodeCache } from '../engine/code-cache.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
+import { registersOf } from '../interpreter/register-use.ts';
 import { Row, record, recordSize } from '../records/layout.ts';
 import { mostPages } from './region-pages.ts';
 import { type BlockSteps, linksOf, type Step } from './region-steps.ts';
@@ -186,23 +187,25 @@ export class RegionCollector {
       if (i === block.count && row !== Row.end) break;
       const position = view.getUint16(at + record.position, true);
       const shape = handlers.shapeOf(row);
+      const use = handlers.registerUse(row);
+      const fields = {
+        a: view.getUint8(at + record.a),
+        b: view.getUint8(at + record.b),
+        base: view.getUint8(at + record.base),
+        index: view.getUint8(at + record.index),
+        last: view.getUint8(at + record.last),
+        displacement: view.getInt32(at + record.displacement, true),
+        immediate: view.getInt32(at + record.immediate, true),
+        start: position & 0xfff,
+        next: (position & 0xfff) + (position >> 12),
+      };
       steps.push({
         record: at,
         shape,
         isEnd: row === Row.end,
-        implicit: handlers.implicitRegisters(row),
+        registers: shape && use && registersOf(shape, fields, use),
         library: handlers.libraryOf(row),
-        fields: {
-          a: view.getUint8(at + record.a),
-          b: view.getUint8(at + record.b),
-          base: view.getUint8(at + record.base),
-          index: view.getUint8(at + record.index),
-          last: view.getUint8(at + record.last),
-          displacement: view.getInt32(at + record.displacement, true),
-          immediate: view.getInt32(at + record.immediate, true),
-          start: position & 0xfff,
-          next: (position & 0xfff) + (position >> 12),
-        },
+        fields,
       });
     }
     return steps;

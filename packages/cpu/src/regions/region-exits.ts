@@ -67,7 +67,6 @@ export class RegionExits {
     cells.pages.settle(x.read(cells.state));
     code.end();
     const state = x.read(cells.state);
-    cells.registers.store(state);
     cells.flags.store(state);
     x.store(Op.i32Store, state, x.read(cells.budget), stateOffset.budget);
     x.push(x.read(this.exitRecord));
@@ -111,6 +110,7 @@ export class RegionExits {
     const { x, cells, code } = this;
     x.write(this.target, offset);
     cells.pages.leaveIn(page);
+    cells.registers.store();
     cells.flags.leave(false);
     code.br(isReturn ? this.returns : this.jumps);
   }
@@ -162,6 +162,7 @@ export class RegionExits {
   }
 
   private leave(isCold: boolean): void {
+    this.cells.registers.store();
     this.cells.flags.leave(isCold);
     this.code.br(this.epilogue);
   }

@@ -1,4 +1,5 @@
 import type { Block } from '../engine/code-cache.ts';
+import type { StepRegisters } from '../interpreter/register-use.ts';
 import type { HandlerShape } from '../interpreter/shape.ts';
 import type { LibraryFunction } from '../library/function.ts';
 import type { RecordFields } from './region-operation.ts';
@@ -10,8 +11,8 @@ export interface Step {
   readonly shape: HandlerShape | undefined;
   /** It is no instruction: the block leads on. */
   readonly isEnd: boolean;
-  /** General registers that the definition names itself, as bits. */
-  readonly implicit: number;
+  /** Undefined without a shape. */
+  readonly registers: StepRegisters | undefined;
   readonly library: readonly LibraryFunction[];
   readonly fields: RecordFields;
 }

@@ -22,7 +22,7 @@ import { entryField, type RegionEntry } from './region-entry.ts';
 import { RegionExits } from './region-exits.ts';
 import { type LowByte, type RecordFields, RegionOperation } from './region-operation.ts';
 import { type PageList, RegionPages } from './region-pages.ts';
-import { RegionRegisters, usedRegisters, usedVectors } from './region-registers.ts';
+import { type KnownRegisters, RegionRegisters, registersOfBlocks } from './region-registers.ts';
 import {
   contains,
   headOf,
@@ -39,6 +39,7 @@ interface Known {
   readonly flags: KnownFlags;
   readonly accesses: KnownAccesses;
   readonly origins: readonly number[];
+  readonly registers: KnownRegisters;
   /** Pages that were found to be where they were, as bits. */
   readonly pages: number;
 }
@@ -81,6 +82,10 @@ export class RegionWriter {
   private readonly scopes: Scope[] = [];
   /** Of the block that is being written: see `Known.pages`. */
   private knownPages = 0;
+  /** By block: the tight loop that it is part of. */
+  private readonly tightLoops: readonly (RegionLoop | undefined)[];
+  /** By block: registers stay where they were at the end of the only block before it. */
+  private readonly inherits: readonly boolean[];
   /** What is known at the end of each block that was written. */
   private readonly behind: (Known | undefined)[];
 
@@ -103,9 +108,10 @@ export class RegionWriter {
     this.entry = x.variable(ValueType.i32);
     this.bank = x.variable(ValueType.i32);
     this.pages = new RegionPages(x, blocks, pageList, pageCells, library);
-    this.registers = new RegionRegisters(x, usedRegisters(blocks), usedVectors(blocks));
+    const { used } = registersOfBlocks(blocks);
+    this.registers = new RegionRegisters(x, this.state, used);
     this.lowByte = { variable: x.variable(ValueType.i32), register: -1 };
-    const { hasVectors } = this.registers;
+    const hasVectors = used.vectors !== 0;
     this.loud = hasVectors ? x.variable(ValueType.i32) : undefined;
     const constants = hasVectors ? floatConstants : [];
     this.constants = new Map(constants.map((words) => [words.join(), x.variable(ValueType.v128)]));
@@ -120,6 +126,12 @@ export class RegionWriter {
     const counts = blocks.map(({ block }) => block.count);
     this.needs = longestWays(counts, this.edges, this.heads);
     this.behind = blocks.map(() => undefined);
+    this.tightLoops = tightLoops(this.shape.parts, blocks.length);
+    const comers = blocks.map(() => new Set<number>());
+    for (const [from, targets] of this.edges.entries()) for (const to of targets) comers[to].add(from);
+    this.inherits = blocks.map(
+      (_, i) => comers[i].size === 1 && !this.shape.isSentTo[i] && this.tightLoops[i] === undefined,
+    );
   }
 
   /** Where the region may be entered. */
@@ -167,6 +179,13 @@ export class RegionWriter {
 
   private loop(loop: RegionLoop): void {
     const { x, code } = this;
+    if (this.tightLoops[loop.head] === loop) {
+      // All that the loop uses stays in locals; what it writes counts as written from its start.
+      const { used, written } = this.registersOf(loop);
+      this.registers.start();
+      this.registers.take(used, written);
+      x.recycle();
+    }
     const head = code.loop();
     const dispatch = (labels: readonly Label[]): void => {
       x.if(
@@ -192,7 +211,6 @@ export class RegionWriter {
     x.write(this.entry, x.load(Op.i32Load, x.read(this.exitRecord), record.displacement));
     x.write(this.bank, x.load(Op.i32Load, state, stateOffset.tlbBank));
     this.pages.enter(state, x.read(this.bank), this.entryPart(entryField.page));
-    this.registers.load(state);
     this.flags.load(state);
     if (this.loud !== undefined) x.write(this.loud, isLoud(x, state));
     if (this.constants.size > 0) {
@@ -244,6 +262,7 @@ export class RegionWriter {
     this.flags.startBlock(known.flags);
     x.restoreOrigins(known.origins);
     this.accesses.start(known.accesses);
+    this.registers.start(this.registersAt(index, known.registers));
     this.knownPages = known.pages ?? 0;
     this.lowByte.register = -1;
     if (this.shape.isSentTo[index]) x.write(this.entry, x.i32(0));
@@ -255,8 +274,34 @@ export class RegionWriter {
 
   private endBlock(index: number): void {
     const flags = this.flags.settle();
-    const { accesses, knownPages: pages } = this;
-    this.behind[index] = { flags, accesses: accesses.known, origins: this.x.saveOrigins(), pages };
+    // Once, if that is due whichever way is gone.
+    if (!this.edges[index].some((to) => this.keepsRegisters(index, to))) this.registers.settle();
+    const { accesses, knownPages: pages, registers } = this;
+    this.behind[index] = {
+      flags,
+      accesses: accesses.known,
+      origins: this.x.saveOrigins(),
+      pages,
+      registers: registers.known,
+    };
+  }
+
+  /** Whether registers stay where they are on the way from one block to another. */
+  private keepsRegisters(from: number, to: number): boolean {
+    const loop = this.tightLoops[to];
+    return this.inherits[to] || (loop !== undefined && loop === this.tightLoops[from]);
+  }
+
+  private registersAt(index: number, known: KnownRegisters | undefined): KnownRegisters | undefined {
+    const loop = this.tightLoops[index];
+    if (loop === undefined) return known;
+    const { used, written } = this.registersOf(loop);
+    const { general: dirtyGeneral, vectors: dirtyVectors } = written;
+    return { ...used, dirtyGeneral, dirtyVectors };
+  }
+
+  private registersOf({ blocks }: RegionLoop): ReturnType<typeof registersOfBlocks> {
+    return registersOfBlocks([...blocks].map((block) => this.blocks[block]));
   }
 
   /** What is known where a block starts: what all ways to it agree on. */
@@ -295,7 +340,7 @@ export class RegionWriter {
   }
 
   /** Answers whether the block goes on. */
-  private step({ record: at, shape, fields }: Step, index: number): boolean {
+  private step({ record: at, shape, fields, registers }: Step, index: number): boolean {
     const { x } = this;
     this.marks?.push(at, this.code.body.length);
     const leave = (): void => this.leaveTo(at, index, true);
@@ -340,6 +385,7 @@ export class RegionWriter {
       },
       this.library,
     );
+    if (registers?.isConditional) this.registers.take(registers.used, registers.written);
     definitions[shape.mnemonic](operation);
     x.recycle();
     return true;
@@ -427,7 +473,12 @@ export class RegionWriter {
     const barred = isKnown ? undefined : this.pages.isBarred(numbers[from], numbers[to]);
     if (barred !== undefined) this.x.if(barred, refused, undefined, false);
     arrive?.();
+    const { registers } = this;
+    const { known } = registers;
+    if (!this.keepsRegisters(from, to)) registers.settle();
     this.branch(to);
+    // There may be another way.
+    registers.start(known);
   }
 
   /** To the start of a block of the region. */
@@ -476,6 +527,21 @@ export class RegionWriter {
   private leaveTo(target: number, block: number, isCold = false): void {
     this.exits.to(target, this.pageList.numbers[block], isCold);
   }
+}
+
+/** Blocks of a loop whose registers stay in locals. */
+const mostTight = 8;
+
+/** By block: the loop without loops inside that it is part of, if that is small. */
+function tightLoops(parts: readonly RegionPart[], blocks: number): (RegionLoop | undefined)[] {
+  const found = new Array<RegionLoop | undefined>(blocks).fill(undefined);
+  const visit = (part: RegionPart): void => {
+    if (typeof part === 'number') return;
+    if (part.parts.some((inner) => typeof inner !== 'number')) part.parts.forEach(visit);
+    else if (part.blocks.size <= mostTight) for (const block of part.blocks) found[block] = part;
+  };
+  parts.forEach(visit);
+  return found;
 }
 
 /** Blocks that loops begin with. */

@@ -2,6 +2,7 @@ import { CodeWriter, Compiler, ModuleBuilder, Op, type Value, ValueType } from '
 import type { Block } from '../../src/engine/code-cache.ts';
 import { regionType } from '../../src/interpreter/core-handlers.ts';
 import { importServices, writeHandler } from '../../src/interpreter/handlers.ts';
+import { type RegisterUse, registersOf } from '../../src/interpreter/register-use.ts';
 import type { HandlerShape } from '../../src/interpreter/shape.ts';
 import type { CallLibrary, LibraryFunction } from '../../src/library/function.ts';
 import { typeOfLibrary } from '../../src/library/library.ts';
@@ -112,9 +113,7 @@ function build(shapes: readonly FoundShape[], findings: ShapeFindings): Uint8Arr
       const region = module.declareFunction(regionType);
       const plain = new Compiler(code);
       code.begin(regionType);
-      const { implicitRegisters, implicitVectors } = operation;
-      const implicit = implicitRegisters | (implicitVectors << 16);
-      writeRegion(code, plain, one, implicit, callsOf(module, plain));
+      writeRegion(code, plain, one, operation.registerUse, callsOf(module, plain));
       code.finish();
       module.define(region, code);
       findings.regions++;
@@ -222,7 +221,10 @@ function checkRegionOrder(one: FoundShape, module: ModuleBuilder, findings: Shap
   const state = x.variable(i32, 0);
   const bank = x.variable(i32);
   const instructionBase = x.variable(i64);
-  const registers = new RegionRegisters(x, new Array(16).fill(true), new Array(32).fill(true));
+  const all = { general: 0xffff, vectors: -1 };
+  const registers = new RegionRegisters(x, state, all);
+  // As in the middle of a block.
+  registers.take(all, all);
   for (let i = 0; i < 16; i++) x.watch(registers.register(i), `register ${i}`);
   for (let i = 0; i < 32; i++) x.watch(registers.vector(i >> 1, i & 1), `vector register ${i >> 1}`);
   const flags = new LazyFlags(x, state, library);
@@ -265,7 +267,7 @@ function writeRegion(
   code: CodeWriter,
   compiler: Compiler,
   { shape, fields }: FoundShape,
-  implicit: number,
+  use: RegisterUse,
   library: CallLibrary,
 ): void {
   const view = new DataView(new ArrayBuffer(0x1000));
@@ -282,7 +284,7 @@ function writeRegion(
     isValid: true,
     comers: [],
   };
-  const step = { record: header + 16, shape, isEnd: false, implicit, library: [], fields };
+  const step = { record: header + 16, shape, isEnd: false, registers: registersOf(shape, fields, use), library: [], fields };
   const blocks = [{ block: block as Block, steps: [step], pageDelta: 0 }];
   new RegionWriter(code, compiler, blocks, view, library, new PageList(blocks), 0, new Set()).write();
 }
