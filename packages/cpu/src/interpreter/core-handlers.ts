@@ -280,7 +280,11 @@ export function dropReturn(x: Expressions, state: Value): Value {
 
 /** Address of the fast TLB's entry for data at a linear address. @param bank address of the bank @param low lower half of the address */
 export function dataEntryOf(x: Expressions, bank: Value, low: Value): Value {
-  const page = x.shrU(low, x.i32(7));
-  const folded = x.xor(page, x.shrU(low, x.i32(7 + tlbFold)));
+  const folded = x.shrU(x.xor(low, x.shrU(low, x.i32(tlbFold))), x.i32(7));
   return x.add(bank, x.and(folded, x.i32((tlbEntries - 1) << 5)));
+}
+
+/** Whether the tag of a data entry, i64, is not that of the page in which all of so many bytes at an address lie. */
+export function isOtherPage(x: Expressions, tag: Value, address: Value, bytes: number): Value {
+  return x.gtU(x.xor(tag, address), x.i64(4096 - bytes));
 }

@@ -5,7 +5,15 @@ import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
 import type { StatusFlags } from '../semantics/flags.ts';
 import type { Place, RepeatOptions } from '../semantics/operation.ts';
 import { Segment, stateOffset } from '../state/layout.ts';
-import { dataEntryOf, hostInBank, hostOfCode, jumpEntryOf, popReturn, pushReturn } from './core-handlers.ts';
+import {
+  dataEntryOf,
+  hostInBank,
+  hostOfCode,
+  isOtherPage,
+  jumpEntryOf,
+  popReturn,
+  pushReturn,
+} from './core-handlers.ts';
 import { fieldBit, type RegisterUse } from './register-use.ts';
 import type { HandlerShape, RegisterField } from './shape.ts';
 import { StagedOperation } from './staged-operation.ts';
@@ -188,18 +196,15 @@ export class HandlerOperation extends StagedOperation {
     const isWrite = (what & AccessRequest.write) !== 0;
     const host = x.temporary(ValueType.i32);
     const entry = dataEntryOf(x, this.bank(), x.wrap(address));
-    // The page of the last byte: an access within the page hits, one that crosses misses.
-    const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
-    const page = x.and(last, x.i64(-4096));
     const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
     x.if(
-      x.eq(tag, page),
-      () => x.write(host, x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend))),
+      isOtherPage(x, tag, address, bytes),
       () => {
         x.write(host, this.slowAccess(address, what | bytes));
         x.if(x.eq(x.read(host), x.i32(-1)), () => this.exit(ExitReason.fault), undefined, false);
       },
-      true,
+      () => x.write(host, x.add(x.wrap(address), x.load(Op.i32Load, entry, tlbEntry.addend))),
+      false,
     );
     return host;
   }

@@ -6,6 +6,7 @@ import {
   codeEntriesOffset,
   codeEntry,
   codeGenerationOffset,
+  emptyTag,
   jumpCacheEntries,
   jumpCacheEntry,
   jumpCacheFactor,
@@ -18,8 +19,9 @@ import {
 
 /** Numbers in a bank's key. */
 const keyWords = 6;
+const entryWords: number = tlbEntry.size / 4;
 const Filled = { data: 1, code: 2 } as const;
-/** No page has this tag: its low bits are not zero. */
+/** Words of empty entries for code and of the jump cache: no page has this tag. */
 const noTag = -1;
 /** The last number that a bank got for its entries for code. */
 let generations = 0;
@@ -139,10 +141,11 @@ export class FastBanks implements TlbListener {
     this.fills[(bank - this.first) / bankSize]++;
     const page = low & ~0xfff;
     const at = (bank + tlbEntryOffset(low)) >> 2;
-    words[at] = (kinds & Fast.read) !== 0 ? page : noTag;
-    words[at + 1] = (kinds & Fast.read) !== 0 ? high : noTag;
-    words[at + 2] = (kinds & Fast.write) !== 0 ? page : noTag;
-    words[at + 3] = (kinds & Fast.write) !== 0 ? high : noTag;
+    const empty = emptyTag((at - (bank >> 2)) / entryWords);
+    words[at] = (kinds & Fast.read) !== 0 ? page : empty.low;
+    words[at + 1] = (kinds & Fast.read) !== 0 ? high : empty.high;
+    words[at + 2] = (kinds & Fast.write) !== 0 ? page : empty.low;
+    words[at + 3] = (kinds & Fast.write) !== 0 ? high : empty.high;
     words[at + 4] = host - page;
     this.note(bank, Filled.data);
   }
@@ -219,12 +222,14 @@ export class FastBanks implements TlbListener {
     for (let bank = 0; bank < this.count; bank++) {
       if ((this.filled[bank] & Filled.data) === 0) continue;
       const start = (this.first + bank * bankSize) >> 2;
-      for (let at = start; at < start + tlbEntries * 8; at += 8) {
-        if (words[at + 2] === noTag) continue;
+      for (let entry = 0; entry < tlbEntries; entry++) {
+        const at = start + entry * entryWords;
+        const empty = emptyTag(entry);
+        if (words[at + 2] === empty.low) continue;
         const page = (words[at + 2] + words[at + 4]) >>> 0;
         if (page < host || page >= end) continue;
-        words[at + 2] = noTag;
-        words[at + 3] = noTag;
+        words[at + 2] = empty.low;
+        words[at + 3] = empty.high;
       }
     }
   }
@@ -236,10 +241,9 @@ export class FastBanks implements TlbListener {
     const at = (bank + tlbEntryOffset(low)) >> 2;
     const isRead = words[at] === page && words[at + 1] === high;
     if (isRead || (words[at + 2] === page && words[at + 3] === high)) {
-      words[at] = noTag;
-      words[at + 1] = noTag;
-      words[at + 2] = noTag;
-      words[at + 3] = noTag;
+      const empty = emptyTag((at - (bank >> 2)) / entryWords);
+      words[at] = words[at + 2] = empty.low;
+      words[at + 1] = words[at + 3] = empty.high;
     }
     const code = this.codeAt(bank, low);
     if (words[code] === page && words[code + 1] === high) {
@@ -267,7 +271,10 @@ export class FastBanks implements TlbListener {
     const { words, filled } = this;
     const start = (this.first + bank * bankSize) >> 2;
     if ((filled[bank] & Filled.data) !== 0) {
-      words.fill(noTag, start, start + tlbEntries * (tlbEntry.size / 4));
+      words.fill(emptyTag(1).low, start, start + tlbEntries * entryWords);
+      const first = emptyTag(0);
+      words[start] = words[start + 2] = first.low;
+      words[start + 1] = words[start + 3] = first.high;
       words[start + lossesOffset / 4]++;
     }
     if ((filled[bank] & Filled.code) !== 0) {

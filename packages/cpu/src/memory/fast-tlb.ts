@@ -1,6 +1,6 @@
 /**
  * The fast TLB: a direct-mapped cache of the TLB backend in linear memory, which generated code asks before each access. Tags are linear page
- * addresses, all ones where an access must take the slow path; `addend` brings a linear address to its host address. A bank belongs to one
+ * addresses, those of {@link emptyTag} where an access must take the slow path; `addend` brings a linear address to its host address. A bank belongs to one
  * context, privilege and code mode. It holds entries for data, entries for code, and the jump cache of that context.
  */
 export const tlbEntry = { readTag: 0, writeTag: 8, addend: 16, size: 32 } as const;
@@ -15,6 +15,22 @@ export const tlbFold = 10;
 export function tlbEntryOffset(low: number): number {
   return (((low >>> 12) ^ (low >>> (12 + tlbFold))) << 5) & ((tlbEntries - 1) << 5);
 }
+
+/**
+ * Lower and upper half of the tag of a data entry that knows no page: the tag of a page that has another entry, since generated code looks only at how far
+ * an address is from the tag. @param entry number of the entry
+ */
+export function emptyTag(entry: number): EmptyTag {
+  return entry === 0 ? secondPage : lastPage;
+}
+
+interface EmptyTag {
+  readonly low: number;
+  readonly high: number;
+}
+const secondPage: EmptyTag = { low: 1 << 12, high: 0 };
+/** Its entry is the first. */
+const lastPage: EmptyTag = { low: -1, high: -1 };
 
 /** Pages that may be fetched from. `host` is the host address of the page. */
 export const codeEntry = { tag: 0, host: 8, size: 16 } as const;

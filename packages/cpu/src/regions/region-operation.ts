@@ -1,5 +1,5 @@
 import { type Compiler, Op, type Value, ValueType, type Variable } from '@nest86/wasm';
-import { dataEntryOf } from '../interpreter/core-handlers.ts';
+import { dataEntryOf, isOtherPage } from '../interpreter/core-handlers.ts';
 import { registerField } from '../interpreter/register-use.ts';
 import type { HandlerShape, RegisterField } from '../interpreter/shape.ts';
 import { StagedOperation } from '../interpreter/staged-operation.ts';
@@ -257,9 +257,8 @@ export class RegionOperation extends StagedOperation {
     return cells.accesses.host(address, bytes, isWrite, () => {
       const low = x.wrap(address);
       const entry = dataEntryOf(x, x.read(cells.bank), low);
-      const last = bytes === 1 ? address : x.add(address, x.i64(bytes - 1));
       const tag = x.load(Op.i64Load, entry, isWrite ? tlbEntry.writeTag : tlbEntry.readTag);
-      x.if(x.ne(tag, x.and(last, x.i64(-4096))), () => cells.leave(), undefined, false);
+      x.if(isOtherPage(x, tag, address, bytes), () => cells.leave(), undefined, false);
       return x.add(low, x.load(Op.i32Load, entry, tlbEntry.addend));
     });
   }

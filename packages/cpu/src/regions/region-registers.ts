@@ -99,7 +99,8 @@ export class RegionRegisters {
 
   /** Takes registers over now, for code that touches them on some ways only; those that it may write count as written. */
   take(used: RegisterSet, written: RegisterSet): void {
-    for (let number = 0; number < 16; number++) if (((used.general >> number) & 1) !== 0) this.register(number);
+    for (let number = 0; number < 16; number++)
+      if (((used.general >> number) & 1) !== 0) this.register(number);
     for (let row = 0; row < 32; row++) if (((used.vectors >> row) & 1) !== 0) this.vector(row >> 1, row & 1);
     this.dirtyGeneral |= written.general;
     this.dirtyVectors |= written.vectors;
@@ -138,7 +139,8 @@ export class RegionRegisters {
 
   /** What is true on one way only cannot be noted. */
   private refuseIfNested(): void {
-    if (this.x.isNested) throw new Error('a register is touched on one way only: see RegisterUse.isConditional');
+    if (this.x.isNested)
+      throw new Error('a register is touched on one way only: see RegisterUse.isConditional');
   }
 }
 

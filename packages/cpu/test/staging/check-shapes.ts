@@ -284,7 +284,14 @@ function writeRegion(
     isValid: true,
     comers: [],
   };
-  const step = { record: header + 16, shape, isEnd: false, registers: registersOf(shape, fields, use), library: [], fields };
+  const step = {
+    record: header + 16,
+    shape,
+    isEnd: false,
+    registers: registersOf(shape, fields, use),
+    library: [],
+    fields,
+  };
   const blocks = [{ block: block as Block, steps: [step], pageDelta: 0 }];
   new RegionWriter(code, compiler, blocks, view, library, new PageList(blocks), 0, new Set()).write();
 }
