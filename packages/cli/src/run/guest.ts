@@ -1,5 +1,4 @@
 import {
-  type BootImage,
   bareRequest,
   boardRequest,
   type CpuidModel,
@@ -9,12 +8,14 @@ import {
   Machine,
   type MachineEnd,
   type ProcessorView,
+  SnapshotError,
+  type VirtioDevice,
 } from '@nest86/machine';
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
 import { Complaint, UsageError } from '../errors.ts';
 import { PausableTime } from '../gdb/pausable-time.ts';
 import type { Console } from './console.ts';
-import type { GuestFiles } from './guest-files.ts';
+import type { Beginning } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
 import type { ByteReceiver } from './terminal.ts';
 
@@ -36,7 +37,8 @@ export interface Guest {
 /** @param warn told what the processor lacks beside what was asked */
 export function makeGuest(
   values: RunValues,
-  files: GuestFiles,
+  beginning: Beginning,
+  devices: readonly VirtioDevice[],
   output: Console,
   warn: (text: string) => void,
 ): Guest {
@@ -48,22 +50,26 @@ export function makeGuest(
   warn(clearedText(resolved));
   try {
     return isBare
-      ? lockstepGuest(values, resolved.model, files, output)
-      : machineGuest(values, accel, resolved.model, files, output);
+      ? lockstepGuest(values, resolved.model, beginning, output)
+      : machineGuest({ values, accel, cpuid: resolved.model, beginning, devices, output });
   } catch (error) {
     if (error instanceof EngineOptionError) throw new Complaint(error.message);
+    if (error instanceof SnapshotError) throw new Complaint(`${values.restore}: ${error.message}`);
     if (error instanceof ImageError) throw new Complaint(`${values.kernel}: ${error.message}`);
     throw error;
   }
 }
 
-function machineGuest(
-  values: RunValues,
-  accel: 'jit' | 'interp',
-  cpuid: CpuidModel,
-  { image, initrd, devices }: GuestFiles,
-  output: Console,
-): Guest {
+interface MachineParts {
+  readonly values: RunValues;
+  readonly accel: 'jit' | 'interp';
+  readonly cpuid: CpuidModel;
+  readonly beginning: Beginning;
+  readonly devices: readonly VirtioDevice[];
+  readonly output: Console;
+}
+
+function machineGuest({ values, accel, cpuid, beginning, devices, output }: MachineParts): Guest {
   const { memory, smp, tlb, seed, clock, append } = values;
   const time = new PausableTime(() => performance.now());
   const machine = new Machine({
@@ -79,8 +85,12 @@ function machineGuest(
     devices,
     observes: observes(values),
   });
-  const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
-  machine.start(image, { commandLine: append, modules });
+  if ('snapshot' in beginning) machine.restore(beginning.snapshot);
+  else {
+    const { image, initrd } = beginning;
+    const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
+    machine.start(image, { commandLine: append, modules });
+  }
   const { engine, processors, pc } = machine;
   return {
     engine,
@@ -94,18 +104,15 @@ function machineGuest(
   };
 }
 
-function lockstepGuest(
-  values: RunValues,
-  cpuid: CpuidModel,
-  { image, initrd }: GuestFiles,
-  output: Console,
-): Guest {
-  const { memory, smp, tlb, seed, append, clock, disk, gdb } = values;
-  if (smp > 1 || initrd !== undefined || disk !== undefined || gdb !== undefined || clock === 'realtime')
-    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime go with it');
+function lockstepGuest(values: RunValues, cpuid: CpuidModel, beginning: Beginning, output: Console): Guest {
+  const { memory, smp, tlb, seed, append, clock, initrd, disk, gdb, save } = values;
+  const further = [initrd, disk, gdb, save].some((value) => value !== undefined);
+  if (smp > 1 || further || 'snapshot' in beginning || clock === 'realtime')
+    throw new UsageError(
+      '--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime, --save, --restore go with it',
+    );
   const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
-  const start = (image: BootImage): void => machine.load(image, append);
-  start(image);
+  machine.load(beginning.image, append);
   const { candidate } = machine;
   return {
     engine: candidate.engine,

@@ -1,5 +1,5 @@
 import { type MachineEnd, profileText, regionText } from '@nest86/machine';
-import { ExitCode } from '../errors.ts';
+import { Complaint, ExitCode } from '../errors.ts';
 import type { GdbServer } from '../gdb/serve-gdb.ts';
 import type { Io, Wait } from '../io.ts';
 import type { Console } from './console.ts';
@@ -21,7 +21,30 @@ export async function runSession(guest: Guest, output: Console, values: RunValue
   const started = io.now();
   const result = await runGuest(guest, output, values, io);
   await report(guest, values, (io.now() - started) / 1000, io);
-  return await exitCodeOf(result, guest, values, io);
+  const exitCode = await exitCodeOf(result, guest, values, io);
+  await saveAtEnd(guest, values, io);
+  return exitCode;
+}
+
+async function saveAtEnd(guest: Guest, values: RunValues, io: Io): Promise<void> {
+  const { save, 'save-at': at } = values;
+  if (save === undefined) return;
+  if (at === undefined) await saveGuest(guest, save, io);
+  else if (retiredBy(guest) < at)
+    throw new Complaint(
+      `${save}: nothing was saved: the run ended after ${retiredBy(guest)} instructions, before --save-at ${at}`,
+    );
+}
+
+async function saveGuest({ machine }: Guest, path: string, io: Io): Promise<void> {
+  if (machine === undefined) return;
+  const { saveMachine } = await import('../snapshot/save.ts');
+  await saveMachine(machine, path, io);
+}
+
+/** Instructions of all processors. */
+function retiredBy({ processors }: Guest): number {
+  return processors.reduce((sum, { processor }) => sum + processor.retired, 0);
 }
 
 /** How a run of the command ended. */
@@ -33,7 +56,9 @@ interface Result {
 
 /** Runs until the guest ends, or nobody wants it to go on. */
 async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io): Promise<Result> {
-  const { timeout } = values;
+  const { timeout, save } = values;
+  /** Instructions at which the machine is saved, if that is still to come. */
+  let saveAt = save === undefined ? undefined : values['save-at'];
   const terminal = new Terminal((text) => void io.stderr.write(text), io.isKeyboard);
   let wait: Wait | undefined;
   const input = io.listen((bytes) => {
@@ -47,8 +72,13 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
     for (;;) {
       const isStopped = gdb?.poll() === 'stopped';
       const isFed = terminal.feed(guest.serial);
-      const end: MachineEnd = isStopped ? { reason: 'limit' } : guest.run(slice);
+      const limit = saveAt === undefined ? slice : Math.min(slice, saveAt - retiredBy(guest));
+      const end: MachineEnd = isStopped ? { reason: 'limit' } : guest.run(limit);
       await output.flush();
+      if (save !== undefined && saveAt !== undefined && retiredBy(guest) >= saveAt) {
+        saveAt = undefined;
+        await saveGuest(guest, save, io);
+      }
       const isLate = io.now() > deadline;
       const hasQuit = terminal.hasQuit || gdb?.poll() === 'quit';
       if (output.hasSeen || isLate || hasQuit) return { end, hasSeen: output.hasSeen, isLate };
