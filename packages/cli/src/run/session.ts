@@ -5,13 +5,14 @@ import type { Io, Wait } from '../io.ts';
 import type { Console } from './console.ts';
 import { describeProcessor } from './describe-processor.ts';
 import type { Guest } from './guest.ts';
+import { Pace } from './pace.ts';
 import type { RunValues } from './run-values.ts';
 import { statisticsText } from './statistics.ts';
 import { Terminal } from './terminal.ts';
 
 /** Lines of a profile. */
 const profileLines = 40;
-/** Instructions between looks at clock and keyboard. */
+/** Most instructions between looks at console and keyboard. In deterministic time it is this number always: what a guest is given does not depend on the host's speed. */
 const slice = 5_000_000;
 /** Milliseconds of a wait in which nothing is due. */
 const longestWait = 1000;
@@ -66,6 +67,18 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
     wait?.end();
   });
   const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : io.now() + timeout * 1000;
+  const pace = new Pace(
+    {
+      run: (count) => guest.run(count),
+      get retired() {
+        return retiredBy(guest);
+      },
+    },
+    slice,
+    io.now,
+  );
+  const isOver = (): boolean => io.now() > deadline || terminal.hasQuit;
+  const rest = (): Promise<void> => io.wait(0).over;
   const gdb = await debuggerOf(guest, values.gdb, () => wait?.end());
   let exitCode: number | undefined;
   try {
@@ -73,7 +86,9 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
       const isStopped = gdb?.poll() === 'stopped';
       const isFed = terminal.feed(guest.serial);
       const limit = saveAt === undefined ? slice : Math.min(slice, saveAt - retiredBy(guest));
-      const end: MachineEnd = isStopped ? { reason: 'limit' } : guest.run(limit);
+      const isSteady = values.clock === 'deterministic' && gdb === undefined;
+      let end: MachineEnd = { reason: 'limit' };
+      if (!isStopped) end = isSteady ? await pace.runAll(limit, isOver, rest) : pace.run(limit);
       await output.flush();
       if (save !== undefined && saveAt !== undefined && retiredBy(guest) >= saveAt) {
         saveAt = undefined;
