@@ -19,6 +19,7 @@ import { type Guest, makeGuest } from '../run/guest.ts';
 import { openDevices, openKernel } from '../run/guest-files.ts';
 import type { MachineSize, RunValues } from '../run/run-values.ts';
 import { runSession } from '../run/session.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
 
 const guest = 'Guest';
 const engine = 'Engine';
@@ -100,6 +101,10 @@ const options = {
     group: engine,
     help: 'Print guest code beside the WebAssembly it became, at the end: of the region that holds this linear address, or "hot".',
   }),
+  trace: optional(text('a file name'), 'FILE', {
+    group: engine,
+    help: 'Write the last million events (interrupts, exceptions, accesses to devices, waiting, compilations) over guest time, as JSON that https://ui.perfetto.dev opens.',
+  }),
   gdb: optional(integer(1, 65535), 'PORT', {
     group: engine,
     help: 'Wait for gdb (`target remote :PORT`) before the first instruction. Programs of this computer only.',
@@ -166,7 +171,7 @@ async function run(given: Values<typeof options>, positionals: readonly string[]
   }
   if (positionals.length > 0) throw new UsageError(`"${positionals[0]}": files are given by --kernel`);
   checkTogether(given);
-  if (given.save !== undefined) io.checkWritable(given.save);
+  for (const path of [given.save, given.trace]) if (path !== undefined) io.checkWritable(path);
   const { values, guest, output, close } = await prepare(given, io);
   try {
     return await runSession(guest, output, values, io);
@@ -204,16 +209,22 @@ async function prepare(given: Values<typeof options>, io: Io): Promise<Prepared>
   const values: RunValues = { ...given, memory, smp, clock };
   const beginning = restored ?? (await openKernel(kernel ?? '', initrd, memory, io));
   const { devices, close } = await openDevices(disk?.head, seed, io);
+  const trace = given.trace === undefined ? undefined : await recorder();
   try {
     const output = new Console(io.stdout, expect);
     let warning = '';
-    const guest = makeGuest(values, beginning, devices, output, (text) => (warning += text));
+    const guest = makeGuest(values, { beginning, devices, trace }, output, (text) => (warning += text));
     if (warning !== '') await io.stderr.write(warning);
     return { values, guest, output, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+async function recorder(): Promise<TraceRecorder> {
+  const { TraceRecorder } = await import('../trace/recorder.ts');
+  return new TraceRecorder();
 }
 
 /** A snapshot, and what it says of its machine. @throws Complaint */

@@ -14,6 +14,7 @@ import {
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
 import { Complaint, UsageError } from '../errors.ts';
 import { PausableTime } from '../gdb/pausable-time.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
 import type { Console } from './console.ts';
 import type { Beginning } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
@@ -27,6 +28,7 @@ export interface Guest {
   /** Guest time, ns. */
   readonly clock: { readonly now: number } | undefined;
   readonly serial: ByteReceiver;
+  readonly trace: TraceRecorder | undefined;
   /** For a debugger: the machine, and the host's time as it sees it. */
   readonly machine: Machine | undefined;
   readonly time: PausableTime;
@@ -34,11 +36,17 @@ export interface Guest {
   reset(): void;
 }
 
+/** What a guest is made of. */
+interface GuestParts {
+  readonly beginning: Beginning;
+  readonly devices: readonly VirtioDevice[];
+  readonly trace: TraceRecorder | undefined;
+}
+
 /** @param warn told what the processor lacks beside what was asked */
 export function makeGuest(
   values: RunValues,
-  beginning: Beginning,
-  devices: readonly VirtioDevice[],
+  { beginning, devices, trace }: GuestParts,
   output: Console,
   warn: (text: string) => void,
 ): Guest {
@@ -51,7 +59,7 @@ export function makeGuest(
   try {
     return isBare
       ? lockstepGuest(values, resolved.model, beginning, output)
-      : machineGuest({ values, accel, cpuid: resolved.model, beginning, devices, output });
+      : machineGuest({ values, accel, cpuid: resolved.model, beginning, devices, trace, output });
   } catch (error) {
     if (error instanceof EngineOptionError) throw new Complaint(error.message);
     if (error instanceof SnapshotError) throw new Complaint(`${values.restore}: ${error.message}`);
@@ -60,16 +68,14 @@ export function makeGuest(
   }
 }
 
-interface MachineParts {
+interface MachineParts extends GuestParts {
   readonly values: RunValues;
   readonly accel: 'jit' | 'interp';
   readonly cpuid: CpuidModel;
-  readonly beginning: Beginning;
-  readonly devices: readonly VirtioDevice[];
   readonly output: Console;
 }
 
-function machineGuest({ values, accel, cpuid, beginning, devices, output }: MachineParts): Guest {
+function machineGuest({ values, accel, cpuid, beginning, devices, trace, output }: MachineParts): Guest {
   const { memory, smp, tlb, seed, clock, append } = values;
   const time = new PausableTime(() => performance.now());
   const machine = new Machine({
@@ -84,6 +90,7 @@ function machineGuest({ values, accel, cpuid, beginning, devices, output }: Mach
     serial: output,
     devices,
     observes: observes(values),
+    ...(trace === undefined ? {} : { observer: trace }),
   });
   if ('snapshot' in beginning) machine.restore(beginning.snapshot);
   else {
@@ -97,6 +104,7 @@ function machineGuest({ values, accel, cpuid, beginning, devices, output }: Mach
     processors,
     clock: machine.clock,
     serial: pc.serial,
+    trace,
     machine,
     time,
     run: (count) => machine.run(count),
@@ -105,11 +113,11 @@ function machineGuest({ values, accel, cpuid, beginning, devices, output }: Mach
 }
 
 function lockstepGuest(values: RunValues, cpuid: CpuidModel, beginning: Beginning, output: Console): Guest {
-  const { memory, smp, tlb, seed, append, clock, initrd, disk, gdb, save } = values;
-  const further = [initrd, disk, gdb, save].some((value) => value !== undefined);
+  const { memory, smp, tlb, seed, append, clock, initrd, disk, gdb, save, trace } = values;
+  const further = [initrd, disk, gdb, save, trace].some((value) => value !== undefined);
   if (smp > 1 || further || 'snapshot' in beginning || clock === 'realtime')
     throw new UsageError(
-      '--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime, --save, --restore go with it',
+      '--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime, --save, --restore, --trace go with it',
     );
   const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
   machine.load(beginning.image, append);
@@ -119,6 +127,7 @@ function lockstepGuest(values: RunValues, cpuid: CpuidModel, beginning: Beginnin
     processors: [candidate],
     clock: undefined,
     serial: { hasRoom: false, receive: () => {} },
+    trace: undefined,
     machine: undefined,
     time: new PausableTime(() => performance.now()),
     run: (count) => machine.run(count),

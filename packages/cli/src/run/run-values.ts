@@ -26,6 +26,8 @@ export interface RunValues extends MachineSize {
   readonly 'dump-region': bigint | 'hot' | undefined;
   /** TCP port. */
   readonly gdb: number | undefined;
+  /** File for an event trace. */
+  readonly trace: string | undefined;
   /** File for a snapshot. */
   readonly save: string | undefined;
   /** Instructions of all processors. */

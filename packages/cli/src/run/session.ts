@@ -23,8 +23,21 @@ export async function runSession(guest: Guest, output: Console, values: RunValue
   const result = await runGuest(guest, output, values, io);
   await report(guest, values, (io.now() - started) / 1000, io);
   const exitCode = await exitCodeOf(result, guest, values, io);
+  await writeTrace(guest, values.trace, io);
   await saveAtEnd(guest, values, io);
   return exitCode;
+}
+
+async function writeTrace(
+  { trace, processors, clock }: Guest,
+  path: string | undefined,
+  io: Io,
+): Promise<void> {
+  if (path === undefined || trace === undefined) return;
+  const { chromeTrace } = await import('../trace/chrome-trace.ts');
+  io.writeFile(path, chromeTrace(trace, processors.length, clock?.now ?? 0));
+  const which = trace.total > trace.count ? `the last ${trace.count} of ` : '';
+  await io.stderr.write(`nest86: traced to ${path}: ${which}${trace.total} events\n`);
 }
 
 async function saveAtEnd(guest: Guest, values: RunValues, io: Io): Promise<void> {
@@ -79,6 +92,12 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
   );
   const isOver = (): boolean => io.now() > deadline || terminal.hasQuit;
   const rest = (): Promise<void> => io.wait(0).over;
+  const run = async (count: number): Promise<MachineEnd> => {
+    if (values.clock === 'realtime' || gdb !== undefined) return pace.run(count);
+    // Where a stay in compiled code ends may shift what is compiled when, which a trace shows.
+    if (guest.trace !== undefined) return guest.run(count);
+    return await pace.runAll(count, isOver, rest);
+  };
   const gdb = await debuggerOf(guest, values.gdb, () => wait?.end());
   let exitCode: number | undefined;
   try {
@@ -86,9 +105,8 @@ async function runGuest(guest: Guest, output: Console, values: RunValues, io: Io
       const isStopped = gdb?.poll() === 'stopped';
       const isFed = terminal.feed(guest.serial);
       const limit = saveAt === undefined ? slice : Math.min(slice, saveAt - retiredBy(guest));
-      const isSteady = values.clock === 'deterministic' && gdb === undefined;
       let end: MachineEnd = { reason: 'limit' };
-      if (!isStopped) end = isSteady ? await pace.runAll(limit, isOver, rest) : pace.run(limit);
+      if (!isStopped) end = await run(limit);
       await output.flush();
       if (save !== undefined && saveAt !== undefined && retiredBy(guest) >= saveAt) {
         saveAt = undefined;
