@@ -143,7 +143,7 @@ Examples:
                                                         Linux, with a shell on this terminal
   nest86 run --kernel vmlinuz --append "console=ttyS0 root=/dev/vda" --disk root.img --smp 4
                                                         Linux on 4 processors, with a disk
-  nest86 run --kernel vmlinuz --initrd initrd.cpio --append console=ttyS0 --expect "~ #" --save shell.snap
+  nest86 run --kernel vmlinuz --initrd initrd.cpio --append console=ttyS0 --expect "root# " --save shell.snap
   nest86 run --restore shell.snap                       from the prompt on, without the boot
 
 Exit codes: the guest's, by port F4h; 0 if it switched off or halted, or what --expect names appeared; 1 at the

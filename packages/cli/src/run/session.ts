@@ -20,8 +20,9 @@ const longestWait = 1000;
 /** Runs a guest, tells what was asked about the run, and answers the exit code. */
 export async function runSession(guest: Guest, output: Console, values: RunValues, io: Io): Promise<number> {
   const started = io.now();
+  const before = retiredBy(guest);
   const result = await runGuest(guest, output, values, io);
-  await report(guest, values, (io.now() - started) / 1000, io);
+  await report(guest, values, { seconds: (io.now() - started) / 1000, before }, io);
   const exitCode = await exitCodeOf(result, guest, values, io);
   await writeTrace(guest, values.trace, io);
   await saveAtEnd(guest, values, io);
@@ -162,11 +163,11 @@ function pauseOf(end: MachineEnd, { clock }: Guest, isFed: boolean): number {
 async function report(
   { processors, engine }: Guest,
   values: RunValues,
-  seconds: number,
+  { seconds, before }: { readonly seconds: number; readonly before: number },
   io: Io,
 ): Promise<void> {
   const region = values['dump-region'];
-  if (values.stats) await io.stderr.write(statisticsText(engine, processors, seconds));
+  if (values.stats) await io.stderr.write(statisticsText(engine, processors, seconds, before));
   if (values.profile) await io.stderr.write(`\n${profileText(engine, profileLines)}`);
   if (region !== undefined) await io.stderr.write(`\n${regionText(engine, region) ?? noRegion(region)}`);
 }
