@@ -31,6 +31,10 @@ export interface Io {
   readStdin(): Promise<Uint8Array>;
   /** @throws Complaint naming the path and what is wrong with it */
   openFile(path: string): Promise<ByteSource>;
+  /** Writes a file as a whole or not at all: what had this name stays until the last byte is written. @returns bytes @throws Complaint, or what `pieces` throws */
+  writeFile(path: string, pieces: Iterable<Uint8Array>): number;
+  /** Whether a file of this name can be begun. @throws Complaint */
+  checkWritable(path: string): void;
   /** Standard input is a terminal. */
   readonly isKeyboard: boolean;
   /** Bytes of standard input as they arrive: a terminal's keys one by one, without echo. To be stopped at the end. */

@@ -4,6 +4,8 @@ import type { WriteStream } from 'node:tty';
 import { memorySource } from './byte-source.ts';
 import { Complaint, OutputClosed } from './errors.ts';
 import type { ByteSource, Io, TextOutput, Wait } from './io.ts';
+import { systemErrorText } from './system-error.ts';
+import { checkWritable, writeFile } from './write-file.ts';
 
 /** What cannot be read at random positions, such as a pipe, is held in memory; this much at most. */
 const streamLimit = 1 << 30;
@@ -17,6 +19,8 @@ export function nodeIo(): Io {
     isKeyboard: process.stdin.isTTY === true,
     readStdin: () => readStream(process.stdin, 'standard input'),
     openFile,
+    writeFile,
+    checkWritable,
     listen,
     wait,
     now: () => performance.now(),
@@ -29,7 +33,7 @@ function textOutput(stream: WriteStream): TextOutput {
   // Without a listener an EPIPE, which arrives as an event, would end the process with a stack trace.
   stream.on('error', (error: NodeJS.ErrnoException) => {
     const closed = error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED';
-    failure = closed ? new OutputClosed() : new Complaint(`cannot write: ${describe(error)}`);
+    failure = closed ? new OutputClosed() : new Complaint(`cannot write: ${systemErrorText(error)}`);
     settle?.(failure);
   });
   stream.on('drain', () => settle?.());
@@ -88,7 +92,7 @@ async function openFile(path: string): Promise<ByteSource> {
   try {
     descriptor = openSync(path, 'r');
   } catch (error) {
-    throw new Complaint(`${path}: ${describe(error)}`);
+    throw new Complaint(`${path}: ${systemErrorText(error)}`);
   }
   const status = fstatSync(descriptor);
   if (status.isDirectory()) {
@@ -118,7 +122,7 @@ function readFully(descriptor: number, path: string, target: Uint8Array, positio
       const at = position === null ? null : position + total;
       count = readSync(descriptor, target, total, target.length - total, at);
     } catch (error) {
-      throw new Complaint(`${path}: ${describe(error)}`);
+      throw new Complaint(`${path}: ${systemErrorText(error)}`);
     }
     if (count === 0) break;
     total += count;
@@ -150,28 +154,11 @@ async function readStream(stream: Readable, name: string): Promise<Uint8Array> {
     }
   } catch (error) {
     if (error instanceof Complaint) throw error;
-    throw new Complaint(`${name}: ${describe(error)}`);
+    throw new Complaint(`${name}: ${systemErrorText(error)}`);
   }
   return Buffer.concat(chunks, total);
 }
 
 function checkStreamLimit(total: number, name: string): void {
   if (total > streamLimit) throw new Complaint(`${name}: more than 1 GiB from a stream; give a file instead`);
-}
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'is a directory, not a file',
-  ENOTDIR: 'a part of the path is not a directory',
-  ELOOP: 'too many symbolic links',
-  ENAMETOOLONG: 'the name is too long',
-  EMFILE: 'too many open files',
-  EIO: 'input/output error',
-  ENOSPC: 'no space left on the device',
-};
-
-function describe(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return reasons[code ?? ''] ?? (code ? `failed (${code})` : message);
 }

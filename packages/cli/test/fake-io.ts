@@ -10,6 +10,8 @@ interface World {
   readonly isTerminal?: boolean;
   /** stdout's reader goes away after this many characters. */
   readonly readerStopsAfter?: number;
+  /** The disk has room for so many bytes. Default: any number. */
+  readonly room?: number;
 }
 
 export interface Outcome {
@@ -20,11 +22,14 @@ export interface Outcome {
   readonly writes: number;
   /** Files that were opened and not closed. */
   readonly leftOpen: number;
+  /** Files that were written. */
+  readonly files: Readonly<Record<string, Uint8Array>>;
 }
 
 /** Runs the command in a world of arrays. */
 export async function nest86(argv: readonly string[], world: World = {}): Promise<Outcome> {
   const written = { stdout: '', stderr: '', writes: 0 };
+  const files: Record<string, Uint8Array> = { ...world.files };
   let open = 0;
   let clock = 0;
   const isTerminal = world.isTerminal ?? false;
@@ -51,7 +56,7 @@ export async function nest86(argv: readonly string[], world: World = {}): Promis
     isKeyboard: false,
     readStdin: async () => world.stdin ?? new Uint8Array(0),
     async openFile(path) {
-      const bytes = world.files?.[path];
+      const bytes = files[path];
       if (bytes === undefined) throw new Complaint(`${path}: no such file`);
       open++;
       return {
@@ -60,6 +65,16 @@ export async function nest86(argv: readonly string[], world: World = {}): Promis
           open--;
         },
       };
+    },
+    writeFile(path, pieces) {
+      const bytes = Uint8Array.from(Buffer.concat([...pieces]));
+      if (bytes.length > (world.room ?? Number.POSITIVE_INFINITY))
+        throw new Complaint(`${path}: cannot be written: no space left on the device`);
+      files[path] = bytes;
+      return bytes.length;
+    },
+    checkWritable(path) {
+      if (path.startsWith('nowhere/')) throw new Complaint(`${path}: cannot be written: no such file`);
     },
     listen(heard) {
       if (world.stdin !== undefined) heard(world.stdin);
@@ -70,5 +85,5 @@ export async function nest86(argv: readonly string[], world: World = {}): Promis
     now: () => (clock += 1000),
   };
   const code = await runCli(argv, io);
-  return { code, ...written, leftOpen: open };
+  return { code, ...written, leftOpen: open, files };
 }

@@ -47,6 +47,7 @@ export {
   type UnknownMsr,
 } from './msr/machine-msrs.ts';
 export { Mtrrs, type MtrrsState } from './msr/mtrrs.ts';
+export type { MachineObserver } from './observer.ts';
 export { MachineOptionError } from './option-error.ts';
 export { codeBytes, type ProcessorView } from './processors/code-bytes.ts';
 export { deviceText, type SnapshotConfiguration } from './snapshot/configuration.ts';

@@ -11,6 +11,7 @@ import type { BootImage } from './load/boot-image.ts';
 import { type BootPlan, type BootRequest, planBoot } from './load/boot-plan.ts';
 import { carryOut } from './load/carry-out.ts';
 import type { MachineEnd } from './machine-end.ts';
+import { attachObserver, type MachineObserver, observedPorts } from './observer.ts';
 import { MachineOptionError } from './option-error.ts';
 import { Pc } from './platform/pc.ts';
 import { LocalApicPages } from './processors/local-apic-pages.ts';
@@ -58,6 +59,8 @@ export interface MachineOptions {
   readonly testDevice?: boolean;
   /** Keeps what `profileText` and `regionText` tell; costs a few per cent. Default false. */
   readonly observes?: boolean;
+  /** Told of what happens. It costs nothing to have none. */
+  readonly observer?: MachineObserver;
 }
 
 /** What a kernel is started with. */
@@ -167,7 +170,10 @@ export class Machine {
           model,
           tlb: typeof tlb === 'string' ? createTlb(tlb, { vendor: cpuid.vendor }) : tlb(index),
           clock: this.clock,
-          ports: this.pc.ports,
+          ports:
+            options.observer === undefined
+              ? this.pc.ports
+              : observedPorts(this.pc.ports, index, this.clock, options.observer),
           fabric,
           ...(index === 0 ? { external: this.pc.pic } : {}),
           topOfLowMemory: lowRam,
@@ -178,6 +184,7 @@ export class Machine {
         }),
     );
     this.scheduler = new Scheduler(this.processors, this.clock, time);
+    if (options.observer !== undefined) attachObserver(this, options.observer);
     const apics = this.processors.map(({ apic }) => apic);
     const pages: LocalApicPages = new LocalApicPages(physical, apics, () => this.scheduler.currentIndex);
     this.reset();

@@ -17,7 +17,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'run',
-    summary: 'run a guest: a multiboot or PVH image with a serial console',
+    summary: 'run a guest: Linux, or a multiboot or PVH image, with a serial console',
     load: async () => (await import('./run.ts')).runCommand,
   },
   {

@@ -1,9 +1,10 @@
+import { deviceText, type Snapshot } from '@nest86/machine';
 import { type Command, defineCommand } from '../command.ts';
 import { type CpuChoice, cpuChoice, defaultCpu, modelList } from '../cpu/cpu-option.ts';
-import { ExitCode, UsageError } from '../errors.ts';
+import { Complaint, ExitCode, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import { keyValues } from '../options/key-values.ts';
-import { flag, optional, withDefault } from '../options/schema.ts';
+import { flag, optional, type Values, withDefault } from '../options/schema.ts';
 import {
   address,
   byteCount,
@@ -14,10 +15,11 @@ import {
   type ValueParser,
 } from '../options/values.ts';
 import { Console } from '../run/console.ts';
-import { makeGuest } from '../run/guest.ts';
-import { openGuestFiles } from '../run/guest-files.ts';
-import type { RunValues } from '../run/run-values.ts';
+import { type Guest, makeGuest } from '../run/guest.ts';
+import { openDevices, openKernel } from '../run/guest-files.ts';
+import type { MachineSize, RunValues } from '../run/run-values.ts';
 import { runSession } from '../run/session.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
 
 const guest = 'Guest';
 const engine = 'Engine';
@@ -46,11 +48,15 @@ const options = {
     group: guest,
     help: 'Command line for the kernel.',
   }),
-  memory: withDefault(256 << 20, byteCount, 'SIZE', {
+  restore: optional(text('a file name'), 'FILE', {
+    group: guest,
+    help: 'Go on from this snapshot instead of starting a kernel. --memory, --smp and --clock are what they were; --cpu, --disk and --tlb must be given as they were.',
+  }),
+  memory: optional(byteCount, 'SIZE', {
     group: guest,
     help: 'RAM, such as 64M or 1G. Default: 256M.',
   }),
-  smp: withDefault(1, integer(1, 64), 'N', { group: guest, help: 'Processors, 1 to 64. Default: 1.' }),
+  smp: optional(integer(1, 64), 'N', { group: guest, help: 'Processors, 1 to 64. Default: 1.' }),
   cpu: withDefault<CpuChoice | 'help'>(defaultCpu, cpuChoice, 'MODEL', {
     group: guest,
     help: `Processor, with features added or taken away: zen4,+movdiri,-avx2. "help" lists the models, \`nest86 cpuid\` shows them. Default: ${defaultCpu.data.name}.`,
@@ -59,8 +65,7 @@ const options = {
     group: guest,
     help: 'A disk (virtio-blk, /dev/vda in Linux). What the guest writes stays in memory; the file is only read. FILE,format=raw.',
   }),
-  clock: withDefault<'deterministic' | 'realtime'>(
-    'deterministic',
+  clock: optional<'deterministic' | 'realtime'>(
     choice({ deterministic: 'deterministic', realtime: 'realtime' }),
     'NAME',
     {
@@ -96,9 +101,21 @@ const options = {
     group: engine,
     help: 'Print guest code beside the WebAssembly it became, at the end: of the region that holds this linear address, or "hot".',
   }),
+  trace: optional(text('a file name'), 'FILE', {
+    group: engine,
+    help: 'Write the last million events (interrupts, exceptions, accesses to devices, waiting, compilations) over guest time, as JSON that https://ui.perfetto.dev opens.',
+  }),
   gdb: optional(integer(1, 65535), 'PORT', {
     group: engine,
     help: 'Wait for gdb (`target remote :PORT`) before the first instruction. Programs of this computer only.',
+  }),
+  save: optional(text('a file name'), 'FILE', {
+    group: ending,
+    help: 'Write a snapshot of the machine to this file when the run ends, however it ends.',
+  }),
+  'save-at': optional(integer(1), 'COUNT', {
+    group: ending,
+    help: 'Write it when the processors have retired so many instructions, and run on.',
   }),
   'no-reboot': flag({
     group: ending,
@@ -126,34 +143,108 @@ Examples:
                                                         Linux, with a shell on this terminal
   nest86 run --kernel vmlinuz --append "console=ttyS0 root=/dev/vda" --disk root.img --smp 4
                                                         Linux on 4 processors, with a disk
+  nest86 run --kernel vmlinuz --initrd initrd.cpio --append console=ttyS0 --expect "root# " --save shell.snap
+  nest86 run --restore shell.snap                       from the prompt on, without the boot
 
 Exit codes: the guest's, by port F4h; 0 if it switched off or halted, or what --expect names appeared; 1 at the
 timeout; 2 for wrong options; 3 if it shut down (triple fault) or needs something that is not there: then the
 processor's state is printed.`;
 
-export const runCommand: Command = defineCommand({ usage: ['--kernel FILE [OPTIONS]'], notes, options, run });
+export const runCommand: Command = defineCommand({
+  usage: ['--kernel FILE [OPTIONS]', '--restore FILE [OPTIONS]'],
+  notes,
+  options,
+  run,
+});
 
+/** Of virtio disks (virtio 1.2, 5.2). */
+const diskType = 2;
 /** Most RAM that fits the engine's memory beside its own tables. */
 const memoryLimit = 3584 * 2 ** 20;
 
-async function run(values: RunValues, positionals: readonly string[], io: Io): Promise<number> {
-  const { kernel, initrd, disk, memory, seed, expect } = values;
-  if (values.cpu === 'help') {
+const defaultSize: MachineSize = { memory: 256 << 20, smp: 1, clock: 'deterministic' };
+
+async function run(given: Values<typeof options>, positionals: readonly string[], io: Io): Promise<number> {
+  if (given.cpu === 'help') {
     await io.stdout.write(modelList());
     return ExitCode.ok;
   }
   if (positionals.length > 0) throw new UsageError(`"${positionals[0]}": files are given by --kernel`);
-  if (kernel === undefined) throw new UsageError('--kernel FILE is missing');
-  if (memory % 65536 !== 0 || memory < 2 << 20 || memory > memoryLimit)
+  checkTogether(given);
+  for (const path of [given.save, given.trace]) if (path !== undefined) io.checkWritable(path);
+  const { values, guest, output, close } = await prepare(given, io);
+  try {
+    return await runSession(guest, output, values, io);
+  } finally {
+    close();
+  }
+}
+
+/** What cannot be given together. @throws UsageError */
+function checkTogether(given: Values<typeof options>): void {
+  const { kernel, restore, initrd, append, memory } = given;
+  if (kernel === undefined && restore === undefined)
+    throw new UsageError('--kernel FILE is missing, or --restore FILE');
+  if (restore !== undefined && (kernel !== undefined || initrd !== undefined || append !== ''))
+    throw new UsageError('--restore: no --kernel, --initrd, --append go with it: they are in the snapshot');
+  if (given['save-at'] !== undefined && given.save === undefined)
+    throw new UsageError('--save-at: --save FILE is missing');
+  if (memory !== undefined && (memory % 65536 !== 0 || memory < 2 << 20 || memory > memoryLimit))
     throw new UsageError(`--memory ${memory}: multiples of 64K from 2M to 3584M are allowed`);
-  const files = await openGuestFiles({ kernel, initrd, disk: disk?.head, memory, seed }, io);
+}
+
+interface Prepared {
+  readonly values: RunValues;
+  readonly guest: Guest;
+  readonly output: Console;
+  close(): void;
+}
+
+/** Makes the guest. A function of its own: nothing keeps hold of a snapshot, as large as the guest's RAM, while the guest runs. */
+async function prepare(given: Values<typeof options>, io: Io): Promise<Prepared> {
+  const { kernel, restore, initrd, disk, seed, expect } = given;
+  const restored = restore === undefined ? undefined : await openRestored(restore, given, io);
+  const size = restored?.size ?? defaultSize;
+  const { memory = size.memory, smp = size.smp, clock = size.clock } = given;
+  const values: RunValues = { ...given, memory, smp, clock };
+  const beginning = restored ?? (await openKernel(kernel ?? '', initrd, memory, io));
+  const { devices, close } = await openDevices(disk?.head, seed, io);
+  const trace = given.trace === undefined ? undefined : await recorder();
   try {
     const output = new Console(io.stdout, expect);
     let warning = '';
-    const guest = makeGuest(values, files, output, (text) => (warning += text));
+    const guest = makeGuest(values, { beginning, devices, trace }, output, (text) => (warning += text));
     if (warning !== '') await io.stderr.write(warning);
-    return await runSession(guest, output, values, io);
-  } finally {
-    files.close();
+    return { values, guest, output, close };
+  } catch (error) {
+    close();
+    throw error;
   }
+}
+
+async function recorder(): Promise<TraceRecorder> {
+  const { TraceRecorder } = await import('../trace/recorder.ts');
+  return new TraceRecorder();
+}
+
+/** A snapshot, and what it says of its machine. @throws Complaint */
+async function openRestored(
+  path: string,
+  given: Values<typeof options>,
+  io: Io,
+): Promise<{ readonly snapshot: Snapshot; readonly size: MachineSize }> {
+  const { openSnapshot } = await import('../snapshot/read.ts');
+  const { snapshot } = await openSnapshot(path, io);
+  const { configuration, retired } = snapshot;
+  const { memory, processors: smp, clock, devices } = configuration;
+  const disk = devices.find(({ type }) => type === diskType);
+  if (disk !== undefined && given.disk === undefined)
+    throw new Complaint(
+      `${path}: the machine that was saved has a ${deviceText(disk)}: --disk FILE is missing`,
+    );
+  const count = retired.reduce((sum, one) => sum + one, 0);
+  const at = given['save-at'];
+  if (at !== undefined && at <= count)
+    throw new UsageError(`--save-at ${at}: the snapshot is at ${count} instructions already`);
+  return { snapshot, size: { memory, smp, clock } };
 }

@@ -1,10 +1,9 @@
-import { readSnapshot, type Snapshot, SnapshotError } from '@nest86/machine';
 import { type Command, defineCommand } from '../command.ts';
-import { Complaint, ExitCode, UsageError } from '../errors.ts';
+import { ExitCode, UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 import type { Values } from '../options/schema.ts';
-import { deflate } from '../snapshot/deflate.ts';
 import { describeSnapshot } from '../snapshot/describe.ts';
+import { openSnapshot } from '../snapshot/read.ts';
 
 const options = {};
 
@@ -21,21 +20,7 @@ async function run(_values: Values<typeof options>, positionals: readonly string
   const [action, path, ...others] = positionals;
   if (action !== 'info') throw new UsageError(`"${action ?? ''}": "info FILE" is what can be asked`);
   if (path === undefined || others.length > 0) throw new UsageError('info: one FILE is asked for');
-  const source = await io.openFile(path);
-  let bytes = new Uint8Array(source.size);
-  try {
-    bytes = bytes.subarray(0, source.read(bytes, 0));
-  } finally {
-    source.close();
-  }
-  await io.stdout.write(describeSnapshot(readFile(path, bytes), bytes.length));
+  const { snapshot, fileSize } = await openSnapshot(path, io);
+  await io.stdout.write(describeSnapshot(snapshot, fileSize));
   return ExitCode.ok;
-}
-
-function readFile(path: string, bytes: Uint8Array): Snapshot {
-  try {
-    return readSnapshot(bytes, { compressor: deflate });
-  } catch (error) {
-    throw error instanceof SnapshotError ? new Complaint(`${path}: ${error.message}`) : error;
-  }
 }

@@ -5,6 +5,7 @@ import {
   ImageError,
   readBootImage,
   SeededRandom,
+  type Snapshot,
   VirtioBlock,
   type VirtioDevice,
   VirtioEntropy,
@@ -12,35 +13,36 @@ import {
 import { Complaint } from '../errors.ts';
 import type { ByteSource, Io } from '../io.ts';
 
-/** What a guest is made of that lies in files. */
-export interface GuestFiles {
-  readonly image: BootImage;
-  readonly initrd: Uint8Array | undefined;
-  readonly devices: readonly VirtioDevice[];
-  close(): void;
+/** What a machine starts from. */
+export type Beginning =
+  | { readonly image: BootImage; readonly initrd: Uint8Array | undefined }
+  | { readonly snapshot: Snapshot };
+
+/** Reads kernel and initial RAM disk. @param memory bytes of the guest's RAM @throws Complaint naming the file and what is wrong with it */
+export async function openKernel(
+  kernel: string,
+  initrd: string | undefined,
+  memory: number,
+  io: Io,
+): Promise<Beginning> {
+  const image = readImage(kernel, await readWhole(kernel, memory, io));
+  return { image, initrd: initrd === undefined ? undefined : await readWhole(initrd, memory, io) };
 }
 
-export interface FileChoice {
-  readonly kernel: string;
-  readonly initrd: string | undefined;
-  readonly disk: string | undefined;
-  /** Bytes of the guest's RAM. */
-  readonly memory: number;
-  readonly seed: number;
+/** What a guest finds at its PCI slots. */
+export interface GuestDevices {
+  readonly devices: readonly VirtioDevice[];
+  /** Closes the disk's file. */
+  close(): void;
 }
 
 const sector = 512;
 
 /** @throws Complaint naming the file and what is wrong with it */
-export async function openGuestFiles(
-  { kernel, initrd, disk, memory, seed }: FileChoice,
-  io: Io,
-): Promise<GuestFiles> {
-  const image = readImage(kernel, await readWhole(kernel, memory, io));
-  const ramDisk = initrd === undefined ? undefined : await readWhole(initrd, memory, io);
+export async function openDevices(disk: string | undefined, seed: number, io: Io): Promise<GuestDevices> {
   const source = disk === undefined ? undefined : await io.openFile(disk);
   const devices: VirtioDevice[] = [new VirtioEntropy(new SeededRandom(seed))];
-  if (disk !== undefined && source !== undefined) {
+  if (source !== undefined) {
     if (source.size === 0 || source.size % sector !== 0) {
       source.close();
       throw new Complaint(
@@ -49,7 +51,7 @@ export async function openGuestFiles(
     }
     devices.unshift(new VirtioBlock({ store: new CopyOnWriteStore(diskStore(source)) }));
   }
-  return { image, initrd: ramDisk, devices, close: () => source?.close() };
+  return { devices, close: () => source?.close() };
 }
 
 /** Reads fail as I/O errors of the guest's where the file has become shorter than it was. */

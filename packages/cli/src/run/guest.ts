@@ -1,5 +1,4 @@
 import {
-  type BootImage,
   bareRequest,
   boardRequest,
   type CpuidModel,
@@ -9,12 +8,15 @@ import {
   Machine,
   type MachineEnd,
   type ProcessorView,
+  SnapshotError,
+  type VirtioDevice,
 } from '@nest86/machine';
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
 import { Complaint, UsageError } from '../errors.ts';
 import { PausableTime } from '../gdb/pausable-time.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
 import type { Console } from './console.ts';
-import type { GuestFiles } from './guest-files.ts';
+import type { Beginning } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
 import type { ByteReceiver } from './terminal.ts';
 
@@ -26,6 +28,7 @@ export interface Guest {
   /** Guest time, ns. */
   readonly clock: { readonly now: number } | undefined;
   readonly serial: ByteReceiver;
+  readonly trace: TraceRecorder | undefined;
   /** For a debugger: the machine, and the host's time as it sees it. */
   readonly machine: Machine | undefined;
   readonly time: PausableTime;
@@ -33,10 +36,17 @@ export interface Guest {
   reset(): void;
 }
 
+/** What a guest is made of. */
+interface GuestParts {
+  readonly beginning: Beginning;
+  readonly devices: readonly VirtioDevice[];
+  readonly trace: TraceRecorder | undefined;
+}
+
 /** @param warn told what the processor lacks beside what was asked */
 export function makeGuest(
   values: RunValues,
-  files: GuestFiles,
+  { beginning, devices, trace }: GuestParts,
   output: Console,
   warn: (text: string) => void,
 ): Guest {
@@ -48,22 +58,24 @@ export function makeGuest(
   warn(clearedText(resolved));
   try {
     return isBare
-      ? lockstepGuest(values, resolved.model, files, output)
-      : machineGuest(values, accel, resolved.model, files, output);
+      ? lockstepGuest(values, resolved.model, beginning, output)
+      : machineGuest({ values, accel, cpuid: resolved.model, beginning, devices, trace, output });
   } catch (error) {
     if (error instanceof EngineOptionError) throw new Complaint(error.message);
+    if (error instanceof SnapshotError) throw new Complaint(`${values.restore}: ${error.message}`);
     if (error instanceof ImageError) throw new Complaint(`${values.kernel}: ${error.message}`);
     throw error;
   }
 }
 
-function machineGuest(
-  values: RunValues,
-  accel: 'jit' | 'interp',
-  cpuid: CpuidModel,
-  { image, initrd, devices }: GuestFiles,
-  output: Console,
-): Guest {
+interface MachineParts extends GuestParts {
+  readonly values: RunValues;
+  readonly accel: 'jit' | 'interp';
+  readonly cpuid: CpuidModel;
+  readonly output: Console;
+}
+
+function machineGuest({ values, accel, cpuid, beginning, devices, trace, output }: MachineParts): Guest {
   const { memory, smp, tlb, seed, clock, append } = values;
   const time = new PausableTime(() => performance.now());
   const machine = new Machine({
@@ -78,15 +90,21 @@ function machineGuest(
     serial: output,
     devices,
     observes: observes(values),
+    ...(trace === undefined ? {} : { observer: trace }),
   });
-  const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
-  machine.start(image, { commandLine: append, modules });
+  if ('snapshot' in beginning) machine.restore(beginning.snapshot);
+  else {
+    const { image, initrd } = beginning;
+    const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
+    machine.start(image, { commandLine: append, modules });
+  }
   const { engine, processors, pc } = machine;
   return {
     engine,
     processors,
     clock: machine.clock,
     serial: pc.serial,
+    trace,
     machine,
     time,
     run: (count) => machine.run(count),
@@ -94,24 +112,22 @@ function machineGuest(
   };
 }
 
-function lockstepGuest(
-  values: RunValues,
-  cpuid: CpuidModel,
-  { image, initrd }: GuestFiles,
-  output: Console,
-): Guest {
-  const { memory, smp, tlb, seed, append, clock, disk, gdb } = values;
-  if (smp > 1 || initrd !== undefined || disk !== undefined || gdb !== undefined || clock === 'realtime')
-    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime go with it');
+function lockstepGuest(values: RunValues, cpuid: CpuidModel, beginning: Beginning, output: Console): Guest {
+  const { memory, smp, tlb, seed, append, clock, initrd, disk, gdb, save, trace } = values;
+  const further = [initrd, disk, gdb, save, trace].some((value) => value !== undefined);
+  if (smp > 1 || further || 'snapshot' in beginning || clock === 'realtime')
+    throw new UsageError(
+      '--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime, --save, --restore, --trace go with it',
+    );
   const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
-  const start = (image: BootImage): void => machine.load(image, append);
-  start(image);
+  machine.load(beginning.image, append);
   const { candidate } = machine;
   return {
     engine: candidate.engine,
     processors: [candidate],
     clock: undefined,
     serial: { hasRoom: false, receive: () => {} },
+    trace: undefined,
     machine: undefined,
     time: new PausableTime(() => performance.now()),
     run: (count) => machine.run(count),

@@ -2,11 +2,12 @@ import { type ProcessorView, stateHash } from '@nest86/machine';
 
 type Engine = ProcessorView['processor']['engine'];
 
-/** What a run cost, as `--stats` prints it. */
+/** What a run cost, as `--stats` prints it. @param before instructions that a restored machine had retired when the run began */
 export function statisticsText(
   engine: Engine,
   processors: readonly ProcessorView[],
   seconds: number,
+  before: number,
 ): string {
   const { translated, invalidated, flushes, regions, regionBytes, failures } = engine.statistics;
   const each = processors.map(({ processor }) => processor.statistics);
@@ -20,7 +21,7 @@ export function statisticsText(
   const fills = tlbFills.map((count, bank) => `${bank}: ${count}`).filter((_, bank) => tlbFills[bank] > 0);
   return `
 instructions  ${retired}
-MIPS          ${(retired / seconds / 1e6).toFixed(1)} (${seconds.toFixed(2)} s)
+MIPS          ${((retired - before) / seconds / 1e6).toFixed(1)} (${seconds.toFixed(2)} s)
 blocks        ${translated} translated, ${invalidated} invalidated, ${flushes} flushes
 regions       ${regions} (${(regionBytes / 1024).toFixed(0)} KiB of WebAssembly)${failed}
 fast TLB      ${slowAccesses} accesses missed; pages entered by bank: ${fills.length === 0 ? 'none' : fills.join(', ')}

@@ -25,6 +25,12 @@ const patience = 8;
 /** Who runs less often than one in so many of a block's runs needs no entry to come to it. */
 const rareComer = 32;
 
+/** Told of each region that was compiled, for traces. */
+interface RegionObserver {
+  /** @param bytes of WebAssembly */
+  compiled(blocks: number, instructions: number, bytes: number): void;
+}
+
 interface Built {
   readonly module: Uint8Array<ArrayBuffer>;
   readonly entries: readonly RegionEntry[];
@@ -40,6 +46,7 @@ export class RegionCompiler {
   private readonly collector: RegionCollector;
   /** Who keeps what is compiled; undefined: nobody. */
   observation: Observation | undefined;
+  observer: RegionObserver | undefined = undefined;
   private readonly code: CodeWriter;
   private readonly compiler: Compiler;
 
@@ -117,6 +124,11 @@ export class RegionCompiler {
     if (slot < 0) return;
     this.compiled++;
     this.compiledBytes += module.length;
+    this.observer?.compiled(
+      blocks.length,
+      blocks.reduce((sum, { block }) => sum + block.count, 0),
+      module.length,
+    );
     const region = {
       slot,
       blocks: blocks.map(({ block }) => block),

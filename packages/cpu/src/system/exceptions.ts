@@ -46,6 +46,11 @@ export interface DeliveredEvent {
   readonly instructionLength: number;
 }
 
+/** Told of each event whose delivery begins, for traces; an event that arises from a delivery is part of it. */
+interface DeliveryObserver {
+  begun(event: DeliveredEvent): void;
+}
+
 /** How far a delivery has come. */
 export const DeliveryStage = {
   /** No event is being delivered. */
@@ -89,6 +94,7 @@ export class EventDelivery implements DeliveredEvent {
   instructionLength = 0;
   /** Events whose delivery was begun, since the start. */
   count = 0;
+  observer: DeliveryObserver | undefined = undefined;
   /** One of {@link DeliveryStage}. */
   stage: number = DeliveryStage.none;
   /** RF of the image that is saved, if the fault sets it (SDM vol. 3, 18.3.1.1). */
@@ -141,6 +147,7 @@ export class EventDelivery implements DeliveredEvent {
     this.instructionLength = instructionLength;
     this.resumeFlag = 0;
     this.count++;
+    this.observer?.begun(this);
   }
 
   /** What raising an exception changes besides the stack. */

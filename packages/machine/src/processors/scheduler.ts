@@ -25,6 +25,12 @@ export interface ScheduledTime {
   readonly isReal: boolean;
 }
 
+/** Told when a processor has nothing to do, and when it has again, for traces. */
+interface SleepObserver {
+  slept(processor: number): void;
+  woke(processor: number): void;
+}
+
 /** Why the scheduler came back. */
 export type ScheduleEnd =
   | 'limit'
@@ -65,6 +71,7 @@ export class Scheduler {
   readonly held: boolean[];
   /** The processor whose next step ends the run, or -1. It is -1 again behind that. */
   stepping = -1;
+  observer: SleepObserver | undefined = undefined;
   private readonly asleep: boolean[];
   private current = 0;
   /** Instructions left of the present turn. */
@@ -92,6 +99,7 @@ export class Scheduler {
   wake(index: number): void {
     if (!this.asleep[index]) return;
     this.asleep[index] = false;
+    this.observer?.woke(index);
     if (index === this.current) return;
     this.left = 0;
     this.cut();
@@ -112,6 +120,7 @@ export class Scheduler {
 
   /** As after a reset: the first processor has the first turn. */
   reset(): void {
+    for (const [i, isAsleep] of this.asleep.entries()) if (isAsleep) this.observer?.woke(i);
     this.asleep.fill(false);
     this.current = 0;
     this.left = this.newTurn();
@@ -171,6 +180,7 @@ export class Scheduler {
       // What came before it began to wait would not wake it: it sleeps only when it has looked, and found nothing.
       if (processor.isRunning) return 'limit';
       this.asleep[this.current] = true;
+      this.observer?.slept(this.current);
     }
   }
 

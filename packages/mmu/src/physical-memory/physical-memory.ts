@@ -29,6 +29,12 @@ export interface MemoryListener {
   pagesProtected?(firstBackingPage: number, count: number): void;
 }
 
+/** Told of each access to a device's registers, for traces. */
+interface DeviceObserver {
+  /** @param offset from the region's start @param size bytes */
+  accessed(region: string, offset: number, size: number, isWrite: boolean, value: number): void;
+}
+
 /**
  * The guest-physical address space. Pages of RAM and ROM lie in one buffer; the engine may read and write RAM there directly, and every
  * other write (walkers, DMA, debuggers, restored images) goes through this class, the one place where watched pages are noticed.
@@ -56,6 +62,8 @@ export class PhysicalMemory {
   private a20Enabled = true;
   /** The interval of the last answer of `offsetOf`: first page, end, offset of page 0 if it went on so far down. Empty: end is 0. */
   private readonly recent: Float64Array = new Float64Array(3);
+
+  deviceObserver: DeviceObserver | undefined = undefined;
 
   constructor({ buffer, offset = 0, size }: PhysicalMemoryInit) {
     const bytes = size ?? Math.max(0, buffer.byteLength - offset);
@@ -343,12 +351,19 @@ export class PhysicalMemory {
     const region = this.regionAt(page);
     const ones = size === 4 ? -1 : 2 ** (8 * size) - 1;
     if (region?.kind !== 'mmio') return ones;
-    return region.handler.read(this.deviceOffset(region, page, offset), size) & ones;
+    const at = this.deviceOffset(region, page, offset);
+    const value = region.handler.read(at, size) & ones;
+    this.deviceObserver?.accessed(region.name ?? 'MMIO', at, size, false, value);
+    return value;
   }
 
   private writeDevice(page: number, offset: number, size: number, value: number): void {
     const region = this.regionAt(page);
-    if (region?.kind === 'mmio') region.handler.write(this.deviceOffset(region, page, offset), size, value);
+    if (region?.kind !== 'mmio') return;
+    const at = this.deviceOffset(region, page, offset);
+    // Before the device acts: it may end the run, or interrupt somebody.
+    this.deviceObserver?.accessed(region.name ?? 'MMIO', at, size, true, value);
+    region.handler.write(at, size, value);
   }
 
   private deviceOffset(region: Region, page: number, offset: number): number {
