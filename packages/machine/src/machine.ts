@@ -7,6 +7,7 @@ import { boardModel } from './cpu-features.ts';
 import { acpiTables } from './firmware/acpi.ts';
 import { biosDataArea } from './firmware/bios-data.ts';
 import { lowRamLimit, memoryMap, videoMemory } from './firmware/memory-map.ts';
+import { addResetRom, resumes, shutdownByte } from './firmware/reset-rom.ts';
 import type { BootImage } from './load/boot-image.ts';
 import { type BootPlan, type BootRequest, planBoot } from './load/boot-plan.ts';
 import { carryOut } from './load/carry-out.ts';
@@ -124,6 +125,7 @@ export class Machine {
       priority: 1,
       name: 'video memory',
     });
+    addResetRom(physical);
 
     const isReal = clock === 'realtime';
     const time = isReal ? new HostTime(options.hostTime ?? (() => performance.now())) : new InstructionTime();
@@ -191,18 +193,22 @@ export class Machine {
     const ids = this.processors.map(({ apic }) => apic.id);
     const tables = acpiTables(ids);
     const plan = planBoot(image, { ...request, map: memoryMap(this.memory), rsdp: tables.rsdp });
+    this.pc.clock.store(shutdownByte, 0);
     this.plan = { entry: plan.entry, writes: [tables.block, biosDataArea(), ...plan.writes] };
     this.reset();
   }
 
-  /** RESET: chips and processors as after power-up, and the boot plan carried out again. What else is in RAM stays. */
+  /**
+   * RESET: chips and processors as after power-up, and the boot plan carried out again. What else is in RAM stays. Without a kernel, or where the CMOS
+   * shutdown byte says that the guest wants to go on by itself, the reset vector's ROM comes first.
+   */
   reset(): void {
     const { plan, processors, physical } = this;
     this.end = undefined;
-    for (const processor of processors) processor.reset();
     this.pc.reset(physical);
+    for (const processor of processors) processor.reset();
     this.scheduler.reset();
-    if (plan === undefined) return;
+    if (plan === undefined || resumes(this.pc.clock.stored(shutdownByte))) return;
     processors[0].wire8259();
     for (const { msrs } of processors) msrs.mtrrs.programAsFirmware(lowRamLimit);
     const [{ processor, context }] = processors;
