@@ -106,6 +106,24 @@ describe.each(['interp', 'jit'] as const)('%s', (accel) => {
     expect([state.get('segmentSelector', Segment.cs), machine.pc.clock.stored(0x0f)]).toEqual([0x800, 0]);
   });
 
+  // As kvm-unit-tests' init has it.
+  test.each(Object.entries(ways))(
+    '%s, shutdown byte 0Ah, then a jump to FFFF:0000: the kernel is started again',
+    (way, code) => {
+      const { machine, text } = makeMachine({ accel });
+      machine.start(imageOf(...code), { commandLine: '' });
+      machine.pc.clock.store(0x0f, 0x0a);
+      putResumeCode(machine);
+      machine.physical.writeBytes(0x8000, Uint8Array.of(0xea, 0, 0, 0xff, 0xff));
+      for (let resets = isInit(way) ? 1 : 2; resets > 0; resets--) {
+        expect(machine.run(10_000).reason).toBe('reset');
+        machine.reset();
+      }
+      expect(machine.processors[0].processor.state.low('rip')).toBe(0x100020);
+      expect(text()).toBe('');
+    },
+  );
+
   test('INIT, shutdown byte 5: the 8259s and the keyboard get what they wait for', () => {
     const { machine } = makeMachine({ accel });
     machine.start(imageOf(...ways.INIT), { commandLine: '' });
