@@ -26,7 +26,7 @@ import {
 import { SnapshotError } from './snapshot/error.ts';
 import { endUnit, machineUnits } from './snapshot/machine-units.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
-import { unit } from './snapshot/unit.ts';
+import { type SnapshotUnit, unit } from './snapshot/unit.ts';
 import { HostTime, InstructionTime, MachineClock } from './time/machine-clock.ts';
 
 export interface MachineOptions {
@@ -275,7 +275,14 @@ export class Machine {
   }
 
   private captured(): CapturedMachine {
-    const { configuration, physical, clock, processors, pc, scheduler, random } = this;
+    const { configuration, physical, clock, processors } = this;
+    const retired = processors.map((one) => one.retired);
+    return { about: { configuration, retired, guestTime: clock.now }, physical, units: this.units() };
+  }
+
+  /** @internal All but the RAM, in the order in which it is restored. */
+  units(): SnapshotUnit[] {
+    const { physical, clock, processors, pc, scheduler, random } = this;
     const boot = {
       save: () => ({ version: 1, plan: this.plan ?? null }),
       restore: ({ plan }: { plan: BootPlan | null }) => {
@@ -285,16 +292,12 @@ export class Machine {
     const setEnd = (end: MachineEnd | undefined): void => {
       this.end = end;
     };
-    return {
-      about: { configuration, retired: processors.map(({ retired }) => retired), guestTime: clock.now },
-      physical,
-      // The end comes last: until then the machine is half restored.
-      units: [
-        ...machineUnits({ physical, clock, processors, pc, scheduler, random }),
-        unit('boot', boot),
-        endUnit(() => this.end, setEnd),
-      ],
-    };
+    // The end comes last: until then the machine is half restored.
+    return [
+      ...machineUnits({ physical, clock, processors, pc, scheduler, random }),
+      unit('boot', boot),
+      endUnit(() => this.end, setEnd),
+    ];
   }
 
   /** The processor that runs, or ran last. */

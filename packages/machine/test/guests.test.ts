@@ -3,9 +3,13 @@ import { describe, expect, test } from 'vitest';
 import {
   BareMachine,
   type BareMachineOptions,
+  boardRequest,
   defaultModel,
   LockstepMachine,
+  type MachineEnd,
+  maxModel,
   readBootImage,
+  resolveModel,
 } from '../src/index.ts';
 
 // The system guests of guests/system, whose expectations are the manuals' (requirements T-01 to T-05, S0, S1; issue "guest programs").
@@ -29,6 +33,7 @@ interface Outcome {
 
 /** With what only some models have. */
 const model = defaultModel([['pks', true]]);
+const boardModel = resolveModel(maxModel, boardRequest).model;
 
 interface RunOptions extends Pick<BareMachineOptions, 'tlb' | 'seed' | 'cpuid'> {
   readonly accel?: 'interp' | 'jit' | 'lockstep';
@@ -36,16 +41,23 @@ interface RunOptions extends Pick<BareMachineOptions, 'tlb' | 'seed' | 'cpuid'> 
 
 function run(name: string, { accel, ...others }: RunOptions, commandLine = ''): Outcome {
   let text = '';
-  const output = (byte: number): void => {
-    text += String.fromCharCode(byte);
+  const output = {
+    write: (byte: number): void => {
+      text += String.fromCharCode(byte);
+    },
   };
-  const options = { memory: 64 << 20, output: { write: output }, cpuid: model, ...others };
-  const machine =
-    accel === 'lockstep'
-      ? new LockstepMachine(options)
-      : new BareMachine({ ...options, ...(accel && { accel }) });
-  machine.load(readBootImage(readFileSync(new URL(`${name}.elf`, folder))), commandLine);
-  const end = machine.run(limit);
+  const memory = 64 << 20;
+  const image = readBootImage(readFileSync(new URL(`${name}.elf`, folder)));
+  let end: MachineEnd = { reason: 'limit' };
+  if (accel === 'lockstep') {
+    const machine = new LockstepMachine({ memory, serial: output, cpuid: boardModel });
+    machine.start(image, { commandLine });
+    end = machine.run(limit);
+  } else {
+    const machine = new BareMachine({ memory, output, cpuid: model, ...(accel && { accel }), ...others });
+    machine.load(image, commandLine);
+    end = machine.run(limit);
+  }
   const lines = text.split('\n').filter((line) => line !== '');
   const failures = lines
     .filter((line) => line.startsWith('FAIL '))

@@ -16,7 +16,8 @@ import type { ByteSource, Io } from '../io.ts';
 export interface GuestFiles {
   readonly image: BootImage;
   readonly initrd: Uint8Array | undefined;
-  readonly devices: readonly VirtioDevice[];
+  /** New devices at each call, over the same files. */
+  devices(): readonly VirtioDevice[];
   close(): void;
 }
 
@@ -39,16 +40,17 @@ export async function openGuestFiles(
   const image = readImage(kernel, await readWhole(kernel, memory, io));
   const ramDisk = initrd === undefined ? undefined : await readWhole(initrd, memory, io);
   const source = disk === undefined ? undefined : await io.openFile(disk);
-  const devices: VirtioDevice[] = [new VirtioEntropy(new SeededRandom(seed))];
-  if (disk !== undefined && source !== undefined) {
-    if (source.size === 0 || source.size % sector !== 0) {
-      source.close();
-      throw new Complaint(
-        `${disk}: ${source.size} bytes; a raw disk image is a multiple of ${sector}, and not empty`,
-      );
-    }
-    devices.unshift(new VirtioBlock({ store: new CopyOnWriteStore(diskStore(source)) }));
+  if (source !== undefined && (source.size === 0 || source.size % sector !== 0)) {
+    source.close();
+    throw new Complaint(
+      `${disk}: ${source.size} bytes; a raw disk image is a multiple of ${sector}, and not empty`,
+    );
   }
+  const devices = (): VirtioDevice[] => {
+    const entropy = new VirtioEntropy(new SeededRandom(seed));
+    if (source === undefined) return [entropy];
+    return [new VirtioBlock({ store: new CopyOnWriteStore(diskStore(source)) }), entropy];
+  };
   return { image, initrd: ramDisk, devices, close: () => source?.close() };
 }
 

@@ -1,6 +1,4 @@
 import {
-  type BootImage,
-  bareRequest,
   boardRequest,
   type CpuidModel,
   EngineOptionError,
@@ -8,7 +6,9 @@ import {
   LockstepMachine,
   Machine,
   type MachineEnd,
+  type MachineOptions,
   type ProcessorView,
+  type StartRequest,
 } from '@nest86/machine';
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
 import { Complaint, UsageError } from '../errors.ts';
@@ -18,7 +18,7 @@ import type { GuestFiles } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
 import type { ByteReceiver } from './terminal.ts';
 
-/** What the command runs: a whole machine, or two bare ones in lockstep. */
+/** What the command runs: a machine, or two in lockstep. */
 export interface Guest {
   readonly processors: readonly ProcessorView[];
   /** The engine that compiles. */
@@ -42,12 +42,10 @@ export function makeGuest(
 ): Guest {
   const { cpu, accel, smp } = values;
   if (cpu === 'help') throw new Error('the list of models is no guest');
-  const isBare = accel === 'lockstep';
-  const topology = { cores: smp };
-  const resolved = resolveCpu(cpu, isBare ? bareRequest : { ...boardRequest, topology });
+  const resolved = resolveCpu(cpu, { ...boardRequest, topology: { cores: smp } });
   warn(clearedText(resolved));
   try {
-    return isBare
+    return accel === 'lockstep'
       ? lockstepGuest(values, resolved.model, files, output)
       : machineGuest(values, accel, resolved.model, files, output);
   } catch (error) {
@@ -61,26 +59,18 @@ function machineGuest(
   values: RunValues,
   accel: 'jit' | 'interp',
   cpuid: CpuidModel,
-  { image, initrd, devices }: GuestFiles,
+  files: GuestFiles,
   output: Console,
 ): Guest {
-  const { memory, smp, tlb, seed, clock, append } = values;
   const time = new PausableTime(() => performance.now());
   const machine = new Machine({
-    memory,
-    processors: smp,
-    cpuid,
+    ...commonOptions(values, cpuid, output),
     accel,
-    tlb,
-    seed,
-    clock,
+    clock: values.clock,
     hostTime: time.now,
-    serial: output,
-    devices,
-    observes: observes(values),
+    devices: files.devices(),
   });
-  const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
-  machine.start(image, { commandLine: append, modules });
+  machine.start(files.image, startRequest(values, files));
   const { engine, processors, pc } = machine;
   return {
     engine,
@@ -94,35 +84,41 @@ function machineGuest(
   };
 }
 
-function lockstepGuest(
-  values: RunValues,
-  cpuid: CpuidModel,
-  { image, initrd }: GuestFiles,
-  output: Console,
-): Guest {
-  const { memory, smp, tlb, seed, append, clock, disk, gdb } = values;
-  if (smp > 1 || initrd !== undefined || disk !== undefined || gdb !== undefined || clock === 'realtime')
-    throw new UsageError('--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime go with it');
-  const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
-  const start = (image: BootImage): void => machine.load(image, append);
-  start(image);
+function lockstepGuest(values: RunValues, cpuid: CpuidModel, files: GuestFiles, output: Console): Guest {
+  if (values.clock === 'realtime')
+    throw new UsageError('--accel lockstep: two machines are compared, which needs --clock deterministic');
+  if (values.gdb !== undefined)
+    throw new UsageError('--accel lockstep: --gdb does not go with it, there are two machines');
+  const machine = new LockstepMachine({ ...commonOptions(values, cpuid, output), devices: files.devices });
+  machine.start(files.image, startRequest(values, files));
   const { candidate } = machine;
   return {
     engine: candidate.engine,
-    processors: [candidate],
-    clock: undefined,
-    serial: { hasRoom: false, receive: () => {} },
+    processors: candidate.processors,
+    clock: candidate.clock,
+    serial: {
+      get hasRoom() {
+        return candidate.pc.serial.hasRoom;
+      },
+      receive: (byte) => machine.receive(byte),
+    },
     machine: undefined,
     time: new PausableTime(() => performance.now()),
     run: (count) => machine.run(count),
-    reset: () => {
-      throw new Complaint(
-        '--accel lockstep: the guest asks for a reset, which only one processor alone can do',
-      );
-    },
+    reset: () => machine.reset(),
   };
 }
 
-function observes(values: RunValues): boolean {
-  return values.profile || values['dump-region'] !== undefined;
+function commonOptions(
+  values: RunValues,
+  cpuid: CpuidModel,
+  serial: Console,
+): Pick<MachineOptions, 'memory' | 'processors' | 'cpuid' | 'tlb' | 'seed' | 'serial' | 'observes'> {
+  const { memory, smp, tlb, seed } = values;
+  const observes = values.profile || values['dump-region'] !== undefined;
+  return { memory, processors: smp, cpuid, tlb, seed, serial, observes };
+}
+
+function startRequest({ append }: RunValues, { initrd }: GuestFiles): StartRequest {
+  return { commandLine: append, modules: initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }] };
 }
