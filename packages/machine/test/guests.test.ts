@@ -1,12 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { boardModel } from '../src/cpu-features.ts';
 import {
-  BareMachine,
-  type BareMachineOptions,
   boardRequest,
-  defaultModel,
   LockstepMachine,
-  type MachineEnd,
+  Machine,
+  type MachineOptions,
   maxModel,
   readBootImage,
   resolveModel,
@@ -32,32 +31,24 @@ interface Outcome {
 }
 
 /** With what only some models have. */
-const model = defaultModel([['pks', true]]);
-const boardModel = resolveModel(maxModel, boardRequest).model;
+const cpuid = resolveModel(maxModel, boardRequest).model;
 
-interface RunOptions extends Pick<BareMachineOptions, 'tlb' | 'seed' | 'cpuid'> {
+interface RunOptions extends Pick<MachineOptions, 'tlb' | 'seed' | 'cpuid'> {
   readonly accel?: 'interp' | 'jit' | 'lockstep';
 }
 
 function run(name: string, { accel, ...others }: RunOptions, commandLine = ''): Outcome {
   let text = '';
-  const output = {
-    write: (byte: number): void => {
-      text += String.fromCharCode(byte);
-    },
+  const write = (byte: number): void => {
+    text += String.fromCharCode(byte);
   };
-  const memory = 64 << 20;
-  const image = readBootImage(readFileSync(new URL(`${name}.elf`, folder)));
-  let end: MachineEnd = { reason: 'limit' };
-  if (accel === 'lockstep') {
-    const machine = new LockstepMachine({ memory, serial: output, cpuid: boardModel });
-    machine.start(image, { commandLine });
-    end = machine.run(limit);
-  } else {
-    const machine = new BareMachine({ memory, output, cpuid: model, ...(accel && { accel }), ...others });
-    machine.load(image, commandLine);
-    end = machine.run(limit);
-  }
+  const options = { memory: 64 << 20, serial: { write }, cpuid, ...others };
+  const machine =
+    accel === 'lockstep'
+      ? new LockstepMachine(options)
+      : new Machine({ ...options, ...(accel && { accel }) });
+  machine.start(readBootImage(readFileSync(new URL(`${name}.elf`, folder))), { commandLine });
+  const end = machine.run(limit);
   const lines = text.split('\n').filter((line) => line !== '');
   const failures = lines
     .filter((line) => line.startsWith('FAIL '))
@@ -84,7 +75,7 @@ describe.each(names)('%s', (name) => {
 });
 
 test('a model without protection keys for supervisor pages has neither CR4.PKS nor IA32_PKRS', () => {
-  const { failures, other, end, passed } = run('pks', { cpuid: defaultModel() });
+  const { failures, other, end, passed } = run('pks', { cpuid: boardModel() });
   expect({ failures, other, end, passed }).toEqual({ failures: [], other: [], end: 'exit', passed: 3 });
 });
 
