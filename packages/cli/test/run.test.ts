@@ -35,6 +35,8 @@ describe('nest86 run', () => {
     expect(code).toBe(33);
     expect(stdout.match(/^end alu/gm)).toHaveLength(1);
     expect(stderr).not.toContain('nest86:');
+    const two = await nest86([...argv, '--accel', 'lockstep', '--smp', '2', '--initrd', guest], { files });
+    expect([two.code, two.stdout.match(/^end alu/gm)?.length]).toEqual([33, 1]);
   });
 
   test('--profile and --dump-region tell what ran and what became of it', async () => {
@@ -79,6 +81,12 @@ describe('nest86 run', () => {
       '--dump-region cold: hot, or an address such as 0x100040, is allowed',
     ],
     [['run', '--kernel', guest, '--accel', 'fast'], 2, '--accel fast: jit, interp or lockstep is allowed'],
+    [
+      ['run', '--kernel', guest, '--accel', 'lockstep', '--clock', 'realtime'],
+      2,
+      'needs --clock deterministic',
+    ],
+    [['run', '--kernel', guest, '--accel', 'lockstep', '--gdb', '1234'], 2, '--trace do not go with it'],
     [
       ['run', '--kernel', guest, '--timeout', '0'],
       2,

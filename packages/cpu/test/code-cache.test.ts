@@ -9,6 +9,17 @@ import { plainMode } from './plain-mode.ts';
 const noPage = (): number => -1;
 
 describe('code cache', () => {
+  test('the block that was made last stays what it is when something else in its page is written', () => {
+    const { code, modes, physical, view } = new Engine({ ramSize: 65536 });
+    const mode = modes.of(plainMode(64));
+    const page = physical.base;
+    physical.bytes.set([0xeb, 0xfe], page);
+    const kept = code.translate(page, 0, mode, noPage, 64, 4096) as Block;
+    physical.written(page + 0x100, 1);
+    expect(view.getUint16(kept.record + record.handler, true)).toBe(Row.block);
+    expect(code.find(page, mode)?.isValid).toBe(true);
+  });
+
   test('an edge takes the place of a block that was not kept; what is written there then does not harm it', () => {
     const { code, modes, physical, view } = new Engine({ ramSize: 65536 });
     const mode = modes.of(plainMode(64));

@@ -13,7 +13,7 @@ test.each([
   ['the page whose tag the first entry has', 0xffff_8000_0000_1000n],
 ])('%s is not taken for one that the empty fast TLB has', (_, address) => {
   for (const accel of ['interp', 'jit'] as const) {
-    const bare = new BareProcessor({ accel, heat: 1 });
+    const bare: BareProcessor = new BareProcessor({ accel, heat: 1 });
     // MOV RAX, [RDI]; JMP back: the first time the page is not there either.
     bare.ram.set([0x48, 0x8b, 0x07, 0xeb, 0xfb], 0x1000);
     for (let round = 0; round < 3; round++) {
@@ -22,7 +22,6 @@ test.each([
       bare.processor.run(40);
       expect(bare.register(0)).not.toBe(0n);
       bare.setRegister(7, BigInt.asUintN(64, address));
-      bare.seen = undefined;
       bare.processor.run(2);
       expect(bare.seen?.vector).toBe(14);
     }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Segment } from '../src/state/layout.ts';
 import { Msr } from '../src/system/msrs.ts';
+import { initializeState, resetState } from '../src/system/reset.ts';
 import { GP0, Machine, type Mode, UD } from './registers-machine.ts';
 
 const canonical = 0xffff_8000_0000_0000n;
@@ -160,6 +161,22 @@ describe('RDMSR and WRMSR (SDM vol. 2)', () => {
     expect(amd.rdmsr(Msr.SMM_BASE)).toBe(0x8_0000n);
     expect(amd.rdmsr(Msr.SMBASE)).toEqual(GP0);
   });
+});
+
+test('IA32_PKRS is there with PKS alone, has 32 bits, and INIT leaves it and PKRU as they are', () => {
+  const none = new Machine();
+  expect(none.rdmsr(Msr.PKRS)).toEqual(GP0);
+  expect(none.wrmsr(Msr.PKRS, 0n)).toEqual(GP0);
+  const machine = new Machine({ cpuid: { '7.0': [0, 0x0010_0481, 0x8040_000c | 0, 0] } });
+  expect(machine.wrmsr(Msr.PKRS, 0x1_0000_0000n)).toEqual(GP0);
+  expect(machine.wrmsr(Msr.PKRS, 0xf000_0004n)).toBe('done');
+  expect(machine.rdmsr(Msr.PKRS)).toBe(0xf000_0004n);
+  machine.context.pkru = 8;
+  initializeState(machine.state, machine.context, 0);
+  expect(machine.rdmsr(Msr.PKRS)).toBe(0xf000_0004n);
+  expect(machine.context.pkru).toBe(8);
+  resetState(machine.state, machine.context, 0);
+  expect([machine.context.pkrs, machine.context.pkru]).toEqual([0, 0]);
 });
 
 describe('EFER (SDM vol. 3, 2.2.1; APM vol. 2, 3.1.7)', () => {

@@ -1,7 +1,6 @@
 import {
   Activity,
   Engine,
-  type IoPorts,
   Processor,
   type RunEnd,
   resetState,
@@ -47,12 +46,6 @@ export interface BareMachineOptions {
   readonly observes?: boolean;
 }
 
-/** @internal What stands between the processor and where its inputs come from. */
-export interface MachineTaps {
-  io(ports: IoPorts): IoPorts;
-  random(source: () => number): () => number;
-}
-
 /** Beyond it, RAM does not fit the engine's memory beside its tables. */
 const mostMemory = 3584 * 2 ** 20;
 
@@ -69,8 +62,7 @@ export class BareMachine {
   private readonly signature: number;
   private exitCode = -1;
 
-  /** @param taps internal */
-  constructor(options: BareMachineOptions, taps?: MachineTaps) {
+  constructor(options: BareMachineOptions) {
     const { memory, cpuid = defaultModel(), tlb = 'set-associative', accel = 'jit', seed = 1 } = options;
     if (memory % 65536 !== 0 || !(memory >= 1 << 20 && memory <= mostMemory))
       throw new MachineOptionError(`memory ${memory}: multiples of 65536 from 1 MiB to 3584 MiB are allowed`);
@@ -106,9 +98,9 @@ export class BareMachine {
     this.processor = new Processor(this.engine, 0, {
       mmu: this.mmu,
       context: this.context,
-      io: taps?.io(this.ports) ?? this.ports,
+      io: this.ports,
       cpuid: leaves,
-      random: taps?.random(seededRandom(seed)) ?? seededRandom(seed),
+      random: seededRandom(seed),
     });
     leaves.state = this.processor.state;
     this.reset();
@@ -144,11 +136,6 @@ export class BareMachine {
   /** One instruction, or the delivery of one event. */
   step(): MachineEnd {
     return this.endOf(this.processor.step());
-  }
-
-  /** @internal Whether the guest has written to the exit port. */
-  get hasExited(): boolean {
-    return this.exitCode >= 0;
   }
 
   /** Runs up to a number of instructions. What a guest does never throws. */

@@ -16,7 +16,7 @@ const words = (text: string): readonly string[] => text.split(' ');
 
 /** What the engine can beside the default features; models have some of it. */
 export const furtherEngineFeatures: readonly string[] = words(
-  'sse4a mmxext cr8legacy movdiri serialize fsrm cldemote wbnoinvd zero-fcs-fds null-sel-clr-base lfence-always-serializing',
+  'sse4a mmxext cr8legacy movdiri serialize fsrm cldemote wbnoinvd zero-fcs-fds null-sel-clr-base lfence-always-serializing pks',
 );
 
 /** What a machine with local APICs, and with the MSRs of `MachineMsrs`, has beside what the engine can. */
@@ -51,7 +51,15 @@ export const maxModel: CpuModelData = {
   name: 'max',
   description: 'all that works here, in no processor together',
   features: [
-    ...new Set([...generic.features, ...defaultFeatures, 'movdiri', 'serialize', 'cldemote', 'zero-fcs-fds']),
+    ...new Set([
+      ...generic.features,
+      ...defaultFeatures,
+      'movdiri',
+      'serialize',
+      'cldemote',
+      'zero-fcs-fds',
+      'pks',
+    ]),
   ],
 };
 

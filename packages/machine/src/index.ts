@@ -36,7 +36,7 @@ export type { BytePort } from './gdb/gdb-stub.ts';
 export { type DebuggerEvents, MachineDebugger } from './gdb/machine-debugger.ts';
 export { type BootImage, readBootImage } from './load/boot-image.ts';
 export { type ElfSegment, ImageError } from './load/elf.ts';
-export { LockstepMachine } from './lockstep/lockstep-machine.ts';
+export { LockstepMachine, type LockstepOptions } from './lockstep/lockstep-machine.ts';
 export { Machine, type MachineOptions, type StartRequest } from './machine.ts';
 export type { MachineEnd } from './machine-end.ts';
 export {

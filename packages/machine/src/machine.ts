@@ -7,6 +7,7 @@ import { boardModel } from './cpu-features.ts';
 import { acpiTables } from './firmware/acpi.ts';
 import { biosDataArea } from './firmware/bios-data.ts';
 import { lowRamLimit, memoryMap, videoMemory } from './firmware/memory-map.ts';
+import { addResetRom, resumes, shutdownByte } from './firmware/reset-rom.ts';
 import type { BootImage } from './load/boot-image.ts';
 import { type BootPlan, type BootRequest, planBoot } from './load/boot-plan.ts';
 import { carryOut } from './load/carry-out.ts';
@@ -26,7 +27,7 @@ import {
 import { SnapshotError } from './snapshot/error.ts';
 import { endUnit, machineUnits } from './snapshot/machine-units.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
-import { unit } from './snapshot/unit.ts';
+import { type SnapshotUnit, unit } from './snapshot/unit.ts';
 import { HostTime, InstructionTime, MachineClock } from './time/machine-clock.ts';
 
 export interface MachineOptions {
@@ -127,6 +128,7 @@ export class Machine {
       priority: 1,
       name: 'video memory',
     });
+    addResetRom(physical);
 
     const isReal = clock === 'realtime';
     const time = isReal ? new HostTime(options.hostTime ?? (() => performance.now())) : new InstructionTime();
@@ -198,18 +200,22 @@ export class Machine {
     const ids = this.processors.map(({ apic }) => apic.id);
     const tables = acpiTables(ids);
     const plan = planBoot(image, { ...request, map: memoryMap(this.memory), rsdp: tables.rsdp });
+    this.pc.clock.store(shutdownByte, 0);
     this.plan = { entry: plan.entry, writes: [tables.block, biosDataArea(), ...plan.writes] };
     this.reset();
   }
 
-  /** RESET: chips and processors as after power-up, and the boot plan carried out again. What else is in RAM stays. */
+  /**
+   * RESET: chips and processors as after power-up, and the boot plan carried out again. What else is in RAM stays. Without a kernel, or where the CMOS
+   * shutdown byte says that the guest wants to go on by itself, the reset vector's ROM comes first.
+   */
   reset(): void {
     const { plan, processors, physical } = this;
     this.end = undefined;
-    for (const processor of processors) processor.reset();
     this.pc.reset(physical);
+    for (const processor of processors) processor.reset();
     this.scheduler.reset();
-    if (plan === undefined) return;
+    if (plan === undefined || resumes(this.pc.clock.stored(shutdownByte))) return;
     processors[0].wire8259();
     for (const { msrs } of processors) msrs.mtrrs.programAsFirmware(lowRamLimit);
     const [{ processor, context }] = processors;
@@ -276,7 +282,14 @@ export class Machine {
   }
 
   private captured(): CapturedMachine {
-    const { configuration, physical, clock, processors, pc, scheduler, random } = this;
+    const { configuration, physical, clock, processors } = this;
+    const retired = processors.map((one) => one.retired);
+    return { about: { configuration, retired, guestTime: clock.now }, physical, units: this.units() };
+  }
+
+  /** @internal All but the RAM, in the order in which it is restored. */
+  units(): SnapshotUnit[] {
+    const { physical, clock, processors, pc, scheduler, random } = this;
     const boot = {
       save: () => ({ version: 1, plan: this.plan ?? null }),
       restore: ({ plan }: { plan: BootPlan | null }) => {
@@ -286,16 +299,12 @@ export class Machine {
     const setEnd = (end: MachineEnd | undefined): void => {
       this.end = end;
     };
-    return {
-      about: { configuration, retired: processors.map(({ retired }) => retired), guestTime: clock.now },
-      physical,
-      // The end comes last: until then the machine is half restored.
-      units: [
-        ...machineUnits({ physical, clock, processors, pc, scheduler, random }),
-        unit('boot', boot),
-        endUnit(() => this.end, setEnd),
-      ],
-    };
+    // The end comes last: until then the machine is half restored.
+    return [
+      ...machineUnits({ physical, clock, processors, pc, scheduler, random }),
+      unit('boot', boot),
+      endUnit(() => this.end, setEnd),
+    ];
   }
 
   /** The processor that runs, or ran last. */

@@ -186,6 +186,7 @@ const evidence: Readonly<Record<string, Evidence>> = {
     cr4: 0x40_0000,
     xcr0: 0x200,
   },
+  pks: { cr4: 0x100_0000, msrs: [0x6e1], behaviour: 'guests/system' },
   gfni: { instructions: ['GFNI'] },
   vaes: { instructions: ['VAES'] },
   vpclmulqdq: { instructions: ['VPCLMULQDQ'] },

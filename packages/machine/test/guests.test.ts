@@ -1,6 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { BareMachine, type BareMachineOptions, readBootImage } from '../src/index.ts';
+import { boardModel } from '../src/cpu-features.ts';
+import {
+  boardRequest,
+  LockstepMachine,
+  Machine,
+  type MachineOptions,
+  maxModel,
+  readBootImage,
+  resolveModel,
+} from '../src/index.ts';
 
 // The system guests of guests/system, whose expectations are the manuals' (requirements T-01 to T-05, S0, S1; issue "guest programs").
 
@@ -21,17 +30,24 @@ interface Outcome {
   readonly other: readonly string[];
 }
 
-function run(
-  name: string,
-  options: Pick<BareMachineOptions, 'accel' | 'tlb' | 'seed'>,
-  commandLine = '',
-): Outcome {
+/** With what only some models have. */
+const cpuid = resolveModel(maxModel, boardRequest).model;
+
+interface RunOptions extends Pick<MachineOptions, 'tlb' | 'seed' | 'cpuid'> {
+  readonly accel?: 'interp' | 'jit' | 'lockstep';
+}
+
+function run(name: string, { accel, ...others }: RunOptions, commandLine = ''): Outcome {
   let text = '';
-  const output = (byte: number): void => {
+  const write = (byte: number): void => {
     text += String.fromCharCode(byte);
   };
-  const machine = new BareMachine({ memory: 64 << 20, output: { write: output }, ...options });
-  machine.load(readBootImage(readFileSync(new URL(`${name}.elf`, folder))), commandLine);
+  const options = { memory: 64 << 20, serial: { write }, cpuid, ...others };
+  const machine =
+    accel === 'lockstep'
+      ? new LockstepMachine(options)
+      : new Machine({ ...options, ...(accel && { accel }) });
+  machine.start(readBootImage(readFileSync(new URL(`${name}.elf`, folder))), { commandLine });
   const end = machine.run(limit);
   const lines = text.split('\n').filter((line) => line !== '');
   const failures = lines
@@ -53,15 +69,20 @@ function expectGood(outcome: Outcome): void {
 }
 
 describe.each(names)('%s', (name) => {
-  test.each(['interp', 'jit'] as const)('%s', (accel) => {
+  test.each(['interp', 'jit', 'lockstep'] as const)('%s', (accel) => {
     expectGood(run(name, { accel }));
   });
+});
+
+test('a model without protection keys for supervisor pages has neither CR4.PKS nor IA32_PKRS', () => {
+  const { failures, other, end, passed } = run('pks', { cpuid: boardModel() });
+  expect({ failures, other, end, passed }).toEqual({ failures: [], other: [], end: 'exit', passed: 3 });
 });
 
 describe('TLB backends', () => {
   // T-01: all backends pass what the architecture promises.
   describe.each(['exact', 'none', 'chaos'] as const)('%s', (tlb) => {
-    test.each(['tlb', 'paging', 'smc'])('%s', (name) => expectGood(run(name, { tlb, seed: 7 })));
+    test.each(['tlb', 'paging', 'pks', 'smc'])('%s', (name) => expectGood(run(name, { tlb, seed: 7 })));
   });
 
   test('exact keeps what was not invalidated (T-01, T-03, T-04)', () => {

@@ -83,7 +83,7 @@ const options = {
     'NAME',
     {
       group: engine,
-      help: 'jit compiles what is hot, interp nothing, lockstep does both and stops where they differ (images that need no devices but the serial port). Default: jit.',
+      help: 'jit compiles what is hot, interp nothing, lockstep runs two machines, one each, and stops where they differ (three times the memory; not with --clock realtime). Default: jit.',
     },
   ),
   tlb: withDefault<'set-associative' | 'exact' | 'chaos' | 'none'>(

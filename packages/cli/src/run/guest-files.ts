@@ -31,7 +31,8 @@ export async function openKernel(
 
 /** What a guest finds at its PCI slots. */
 export interface GuestDevices {
-  readonly devices: readonly VirtioDevice[];
+  /** New devices at each call, over the same disk. */
+  devices(): readonly VirtioDevice[];
   /** Closes the disk's file. */
   close(): void;
 }
@@ -41,16 +42,17 @@ const sector = 512;
 /** @throws Complaint naming the file and what is wrong with it */
 export async function openDevices(disk: string | undefined, seed: number, io: Io): Promise<GuestDevices> {
   const source = disk === undefined ? undefined : await io.openFile(disk);
-  const devices: VirtioDevice[] = [new VirtioEntropy(new SeededRandom(seed))];
-  if (source !== undefined) {
-    if (source.size === 0 || source.size % sector !== 0) {
-      source.close();
-      throw new Complaint(
-        `${disk}: ${source.size} bytes; a raw disk image is a multiple of ${sector}, and not empty`,
-      );
-    }
-    devices.unshift(new VirtioBlock({ store: new CopyOnWriteStore(diskStore(source)) }));
+  if (source !== undefined && (source.size === 0 || source.size % sector !== 0)) {
+    source.close();
+    throw new Complaint(
+      `${disk}: ${source.size} bytes; a raw disk image is a multiple of ${sector}, and not empty`,
+    );
   }
+  const devices = (): VirtioDevice[] => {
+    const entropy = new VirtioEntropy(new SeededRandom(seed));
+    if (source === undefined) return [entropy];
+    return [new VirtioBlock({ store: new CopyOnWriteStore(diskStore(source)) }), entropy];
+  };
   return { devices, close: () => source?.close() };
 }
 

@@ -1,5 +1,4 @@
 import {
-  bareRequest,
   boardRequest,
   type CpuidModel,
   EngineOptionError,
@@ -7,8 +6,10 @@ import {
   LockstepMachine,
   Machine,
   type MachineEnd,
+  type MachineOptions,
   type ProcessorView,
   SnapshotError,
+  type StartRequest,
   type VirtioDevice,
 } from '@nest86/machine';
 import { clearedText, resolveCpu } from '../cpu/cpu-option.ts';
@@ -20,7 +21,7 @@ import type { Beginning } from './guest-files.ts';
 import type { RunValues } from './run-values.ts';
 import type { ByteReceiver } from './terminal.ts';
 
-/** What the command runs: a whole machine, or two bare ones in lockstep. */
+/** What the command runs: a machine, or two in lockstep. */
 export interface Guest {
   readonly processors: readonly ProcessorView[];
   /** The engine that compiles. */
@@ -39,7 +40,8 @@ export interface Guest {
 /** What a guest is made of. */
 interface GuestParts {
   readonly beginning: Beginning;
-  readonly devices: readonly VirtioDevice[];
+  /** New devices at each call. */
+  devices(): readonly VirtioDevice[];
   readonly trace: TraceRecorder | undefined;
 }
 
@@ -52,14 +54,12 @@ export function makeGuest(
 ): Guest {
   const { cpu, accel, smp } = values;
   if (cpu === 'help') throw new Error('the list of models is no guest');
-  const isBare = accel === 'lockstep';
-  const topology = { cores: smp };
-  const resolved = resolveCpu(cpu, isBare ? bareRequest : { ...boardRequest, topology });
+  const resolved = resolveCpu(cpu, { ...boardRequest, topology: { cores: smp } });
   warn(clearedText(resolved));
   try {
-    return isBare
-      ? lockstepGuest(values, resolved.model, beginning, output)
-      : machineGuest({ values, accel, cpuid: resolved.model, beginning, devices, trace, output });
+    return accel === 'lockstep'
+      ? lockstepGuest({ values, cpuid: resolved.model, beginning, devices, trace, output })
+      : machineGuest({ values, cpuid: resolved.model, beginning, devices, trace, output }, accel);
   } catch (error) {
     if (error instanceof EngineOptionError) throw new Complaint(error.message);
     if (error instanceof SnapshotError) throw new Complaint(`${values.restore}: ${error.message}`);
@@ -70,34 +70,25 @@ export function makeGuest(
 
 interface MachineParts extends GuestParts {
   readonly values: RunValues;
-  readonly accel: 'jit' | 'interp';
   readonly cpuid: CpuidModel;
   readonly output: Console;
 }
 
-function machineGuest({ values, accel, cpuid, beginning, devices, trace, output }: MachineParts): Guest {
-  const { memory, smp, tlb, seed, clock, append } = values;
+function machineGuest(
+  { values, cpuid, beginning, devices, trace, output }: MachineParts,
+  accel: 'jit' | 'interp',
+): Guest {
   const time = new PausableTime(() => performance.now());
   const machine = new Machine({
-    memory,
-    processors: smp,
-    cpuid,
+    ...commonOptions(values, cpuid, output),
     accel,
-    tlb,
-    seed,
-    clock,
+    clock: values.clock,
     hostTime: time.now,
-    serial: output,
-    devices,
-    observes: observes(values),
+    devices: devices(),
     ...(trace === undefined ? {} : { observer: trace }),
   });
   if ('snapshot' in beginning) machine.restore(beginning.snapshot);
-  else {
-    const { image, initrd } = beginning;
-    const modules = initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }];
-    machine.start(image, { commandLine: append, modules });
-  }
+  else machine.start(beginning.image, startRequest(values, beginning.initrd));
   const { engine, processors, pc } = machine;
   return {
     engine,
@@ -112,33 +103,44 @@ function machineGuest({ values, accel, cpuid, beginning, devices, trace, output 
   };
 }
 
-function lockstepGuest(values: RunValues, cpuid: CpuidModel, beginning: Beginning, output: Console): Guest {
-  const { memory, smp, tlb, seed, append, clock, initrd, disk, gdb, save, trace } = values;
-  const further = [initrd, disk, gdb, save, trace].some((value) => value !== undefined);
-  if (smp > 1 || further || 'snapshot' in beginning || clock === 'realtime')
+function lockstepGuest({ values, cpuid, beginning, devices, trace, output }: MachineParts): Guest {
+  if (values.clock === 'realtime')
+    throw new UsageError('--accel lockstep: two machines are compared, which needs --clock deterministic');
+  if ([values.gdb, values.save, trace].some((value) => value !== undefined) || 'snapshot' in beginning)
     throw new UsageError(
-      '--accel lockstep: no --smp, --initrd, --disk, --gdb, --clock realtime, --save, --restore, --trace go with it',
+      '--accel lockstep: --gdb, --save, --restore and --trace do not go with it, there are two machines',
     );
-  const machine = new LockstepMachine({ memory, output, tlb, seed, cpuid, observes: observes(values) });
-  machine.load(beginning.image, append);
+  const machine = new LockstepMachine({ ...commonOptions(values, cpuid, output), devices });
+  machine.start(beginning.image, startRequest(values, beginning.initrd));
   const { candidate } = machine;
   return {
     engine: candidate.engine,
-    processors: [candidate],
-    clock: undefined,
-    serial: { hasRoom: false, receive: () => {} },
+    processors: candidate.processors,
+    clock: candidate.clock,
+    serial: {
+      get hasRoom() {
+        return candidate.pc.serial.hasRoom;
+      },
+      receive: (byte) => machine.receive(byte),
+    },
     trace: undefined,
     machine: undefined,
     time: new PausableTime(() => performance.now()),
     run: (count) => machine.run(count),
-    reset: () => {
-      throw new Complaint(
-        '--accel lockstep: the guest asks for a reset, which only one processor alone can do',
-      );
-    },
+    reset: () => machine.reset(),
   };
 }
 
-function observes(values: RunValues): boolean {
-  return values.profile || values['dump-region'] !== undefined;
+function commonOptions(
+  values: RunValues,
+  cpuid: CpuidModel,
+  serial: Console,
+): Pick<MachineOptions, 'memory' | 'processors' | 'cpuid' | 'tlb' | 'seed' | 'serial' | 'observes'> {
+  const { memory, smp, tlb, seed } = values;
+  const observes = values.profile || values['dump-region'] !== undefined;
+  return { memory, processors: smp, cpuid, tlb, seed, serial, observes };
+}
+
+function startRequest({ append }: RunValues, initrd: Uint8Array | undefined): StartRequest {
+  return { commandLine: append, modules: initrd === undefined ? [] : [{ bytes: initrd, commandLine: '' }] };
 }

@@ -15,7 +15,9 @@ export interface LockstepSide {
   restart(): void;
   /** Up to 15 bytes of code at RIP; for reports. */
   codeAt(rip: bigint): Uint8Array;
-  /** One text for whatever else must be equal: exceptions that were seen, output. */
+  /** Instructions of all its processors, where `processor` is one of several. Default: of `processor`. */
+  readonly retired?: number;
+  /** A line for each thing else that must be equal: exceptions that were seen, output. */
   readonly events: string;
 }
 
@@ -71,12 +73,12 @@ export class Lockstep {
   /** Runs both for a slice; undefined if they agree behind it. */
   run(count: number): Divergence | undefined {
     const { reference, candidate, slices } = this;
-    const before = reference.processor.retired;
+    const before = retiredBy(reference);
     reference.run(count);
     candidate.run(count);
     slices.push(count);
     if (agree(reference, candidate)) return undefined;
-    return this.find(before, reference.processor.retired - before);
+    return this.find(before, retiredBy(reference) - before);
   }
 
   /** Bisects the last slice: the shortest last slice at whose end the two differ, with all slices before as they were. */
@@ -131,10 +133,10 @@ export class Lockstep {
     if (unseen > 0) reference.run(unseen);
     for (let i = unseen; i < last; i++) {
       const rip = reference.processor.state.getBig('rip');
-      const before = reference.processor.retired;
+      const before = retiredBy(reference);
       steps.push({ rip, bytes: reference.codeAt(rip).slice(), codeBits: codeBitsOf(reference) });
       reference.run(1);
-      if (reference.processor.retired === before) break;
+      if (retiredBy(reference) === before) break;
     }
     return { steps, isSame: end === snapshot(reference) };
   }
@@ -176,8 +178,12 @@ function codeBitsOf({ processor }: LockstepSide): 16 | 32 | 64 {
   return (attributes & 0x4000) !== 0 ? 32 : 16;
 }
 
+function retiredBy({ retired, processor }: LockstepSide): number {
+  return retired ?? processor.retired;
+}
+
 function agree(a: LockstepSide, b: LockstepSide): boolean {
-  if (a.processor.retired !== b.processor.retired || a.events !== b.events) return false;
+  if (retiredBy(a) !== retiredBy(b) || a.events !== b.events) return false;
   if (a.processor.problem !== b.processor.problem) return false;
   const wordsA = stateWords(a);
   const wordsB = stateWords(b);
@@ -197,9 +203,11 @@ function differences(reference: LockstepSide, candidate: LockstepSide): string[]
   const note = (what: string, other: string | number, expected: string | number): void => {
     if (other !== expected) found.push(`${what}: ${other}, not ${expected}`);
   };
-  note('retired', candidate.processor.retired, reference.processor.retired);
+  note('retired', retiredBy(candidate), retiredBy(reference));
   note('problem', candidate.processor.problem, reference.processor.problem);
-  note('events', candidate.events, reference.events);
+  const [events, wanted] = [candidate.events.split('\n'), reference.events.split('\n')];
+  for (let i = 0; i < Math.max(events.length, wanted.length); i++)
+    note('events', events[i] ?? 'nothing', wanted[i] ?? 'nothing');
   const words = stateWords(candidate);
   const expected = stateWords(reference);
   for (const [field, bytes] of comparedFields) {
@@ -252,5 +260,5 @@ function snapshot(side: LockstepSide): string {
   const values: number[] = [];
   for (const [field, bytes] of comparedFields)
     for (let i = 0; i < bytes >> 2; i++) values.push(words[(stateOffset[field] >> 2) + i]);
-  return `${side.processor.retired} ${side.processor.state.flags} ${side.events} ${contextText(side)} ${values.join()}`;
+  return `${retiredBy(side)} ${side.processor.state.flags} ${side.events} ${contextText(side)} ${values.join()}`;
 }

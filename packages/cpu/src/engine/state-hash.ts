@@ -60,8 +60,10 @@ export function stateHash(processor: Processor): string {
   for (const [field, bytes] of visibleFields)
     for (let i = 0; i < bytes >> 2; i++) hash.add(words[(stateOffset[field] >> 2) + i]);
   hash.add(state.flags);
-  for (const value of [context.cr0, context.cr3Low, context.cr3High, context.cr4, context.efer, context.pkru])
-    hash.add(value);
+  const { cr0, cr3Low, cr3High, cr4, efer, pkru, pkrs } = context;
+  for (const value of [cr0, cr3Low, cr3High, cr4, efer, pkru]) hash.add(value);
+  // Only where it is in use, so that hashes of processors without it stay what they were.
+  if (pkrs !== 0) hash.add(pkrs);
   return hash.toString();
 }
 

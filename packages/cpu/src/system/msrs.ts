@@ -1,4 +1,4 @@
-import { Cr0, Efer } from '@nest86/mmu';
+import { Cr0, Cr4, Efer } from '@nest86/mmu';
 import { Exception } from '../semantics/operation.ts';
 import type { StateField } from '../state/layout.ts';
 import { Segment } from '../state/layout.ts';
@@ -27,6 +27,7 @@ export const Msr = {
   MISC_ENABLE: 0x1a0,
   DEBUGCTL: 0x1d9,
   PAT: 0x277,
+  PKRS: 0x6e1,
   XSS: 0xda0,
   EFER: 0xc000_0080,
   STAR: 0xc000_0081,
@@ -86,6 +87,10 @@ export function readMsr(unit: SystemUnit, index: number, out: Int32Array): boole
       return true;
     case Msr.EFER:
       out[0] = context.efer;
+      out[1] = 0;
+      return true;
+    case Msr.PKRS:
+      out[0] = context.pkrs;
       out[1] = 0;
       return true;
     case Msr.FS_BASE:
@@ -167,6 +172,8 @@ function exists(unit: SystemUnit, index: number): boolean {
       return capabilities.hasPat;
     case Msr.TSC_AUX:
       return capabilities.hasTscAux;
+    case Msr.PKRS:
+      return (capabilities.cr4 & Cr4.pks) !== 0;
     case Msr.XSS:
       return capabilities.hasXsaves;
     case Msr.MISC_ENABLE:
@@ -227,6 +234,11 @@ export function writeMsr(unit: SystemUnit, index: number, low: number, high: num
     case Msr.PAT:
       if (!isPat(low) || !isPat(high)) generalProtection();
       state.setPair('pat', low, high);
+      return;
+    case Msr.PKRS:
+      if (high !== 0) generalProtection();
+      unit.context.pkrs = low;
+      unit.contextChanged();
       return;
     case Msr.XSS:
       if (high !== 0 || (low & ~capabilities.xss) !== 0) generalProtection();

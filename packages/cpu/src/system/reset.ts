@@ -42,13 +42,14 @@ const kept: readonly (readonly [first: StateField, behind: StateField])[] = [
 const cacheBits = 0x6000_0000;
 
 /**
- * The state after INIT (SDM vol. 3, table 10-1): as after RESET, but x87 and vector registers, XCR0, model-specific registers and CR0's cache bits
- * stay. EFER is cleared, since paging is off.
+ * The state after INIT (SDM vol. 3, table 10-1): as after RESET, but x87 and vector registers, PKRU, XCR0, model-specific registers and CR0's
+ * cache bits stay. EFER is cleared, since paging is off.
  */
 export function initializeState(state: VcpuState, context: PagingContext, signature: number): void {
   const saved = kept.map(([first, behind]) => state.bytes.slice(stateOffset[first], stateOffset[behind]));
   const cr0 = (context.cr0 & cacheBits) | 0x10;
+  const { pkru, pkrs } = context;
   resetState(state, context, signature);
   for (const [index, [first]] of kept.entries()) state.bytes.set(saved[index], stateOffset[first]);
-  context.set({ cr0 });
+  context.set({ cr0, pkru, pkrs });
 }

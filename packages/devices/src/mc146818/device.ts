@@ -55,6 +55,11 @@ export class Mc146818 implements BytePorts {
     this.writeRegister(index, value & 0xff);
   }
 
+  /** A byte of the RAM, as firmware reads it. @param index 0Eh to 7Fh */
+  stored(index: number): number {
+    return this.bytes[index];
+  }
+
   /** @param offset 0 or 1 */
   read(offset: number): number {
     return (offset & 1) === 0 ? 0xff : this.readRegister(this.index & 0x7f);

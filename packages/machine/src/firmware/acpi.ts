@@ -4,8 +4,8 @@ import { checksum, finish, headerBytes, newTable, oemId } from './acpi-table.ts'
 import { differentiatedDescription } from './dsdt.ts';
 import { fixedDescription } from './fadt.ts';
 import { interruptControllers } from './madt.ts';
-import { extendedMemory } from './memory-map.ts';
 import { hpetCapabilities, hpetMinimumTick, Mmio } from './platform.ts';
+import { lowRom } from './reset-rom.ts';
 
 /** ACPI's tables, and where the first of them lies. */
 export interface AcpiTables {
@@ -52,7 +52,7 @@ export function acpiTables(apicIds: readonly number[]): AcpiTables {
   ];
   const rsdt = place('RSDT', listOf('RSDT', 4, listed));
   const xsdt = place('XSDT', listOf('XSDT', 8, listed));
-  if (next > extendedMemory) throw new RangeError(`ACPI tables for ${apicIds.length} processors do not fit`);
+  if (next > lowRom) throw new RangeError(`ACPI tables for ${apicIds.length} processors do not fit`);
   const rsdp = { address: rootPointer, bytes: rootPointerTable(rsdt, xsdt) };
   const block = new Uint8Array(next - rootPointer);
   block.set(rsdp.bytes);

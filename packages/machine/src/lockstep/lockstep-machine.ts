@@ -1,43 +1,61 @@
 import { divergenceText, EngineOptionError, Lockstep } from '@nest86/cpu';
-import type { BareMachine, BareMachineOptions } from '../bare-machine.ts';
+import type { VirtioDevice } from '@nest86/devices';
 import type { BootImage } from '../load/boot-image.ts';
+import type { Machine, MachineOptions, StartRequest } from '../machine.ts';
 import type { MachineEnd } from '../machine-end.ts';
 import { MachineOptionError } from '../option-error.ts';
-import { InputLog } from './input-log.ts';
 import { MachineSide } from './machine-side.ts';
 
+/** As a machine's; time is deterministic. */
+export interface LockstepOptions extends Omit<MachineOptions, 'accel' | 'hostTime' | 'devices'> {
+  /** Called for each of the two machines: devices of the same kind, in the same state. */
+  readonly devices?: () => readonly VirtioDevice[];
+}
+
 /**
- * Two machines that must not differ: one interprets and has the devices, the other compiles what is hot and is given the same input. Both are compared after each
- * {@link run}: registers, flags, control registers, all of RAM, and what was sent to devices. Takes three times a machine's memory.
+ * Two whole machines that must not differ: one interprets, the other compiles what is hot. Both have devices of their own, which a deterministic clock keeps equal. They
+ * are compared after each {@link run}: processors, all of RAM, every device, what was printed. Takes three times a machine's memory.
  */
 export class LockstepMachine {
-  /** The one that interprets, to which the devices belong. */
-  readonly reference: BareMachine;
+  /** The one that interprets; its output is what is seen. */
+  readonly reference: Machine;
   /** The one that compiles. */
-  readonly candidate: BareMachine;
-  private readonly log = new InputLog();
+  readonly candidate: Machine;
   private readonly sides: readonly [reference: MachineSide, candidate: MachineSide];
   private readonly lockstep: Lockstep;
 
-  /** @param options `accel` does not matter */
-  constructor(options: BareMachineOptions) {
-    if (typeof options.tlb === 'object')
-      throw new MachineOptionError(
-        'tlb: a backend of your own cannot serve two machines; its name is wanted',
-      );
+  /** @throws MachineOptionError, EngineOptionError */
+  constructor(options: LockstepOptions) {
+    const { serial, devices, clock = 'deterministic', ...others } = options;
+    if (clock !== 'deterministic')
+      throw new MachineOptionError('clock: two machines have the same time only if it is deterministic');
     const checkpoint = reserve(options.memory);
-    const reference = new MachineSide(options, this.log, checkpoint, true);
-    const candidate = new MachineSide(options, this.log, checkpoint, false);
-    this.sides = [reference, candidate];
+    const make = (accel: 'interp' | 'jit'): MachineSide =>
+      new MachineSide(
+        { ...others, clock, accel, ...(devices && { devices: devices() }) },
+        checkpoint,
+        accel === 'interp' ? serial : undefined,
+      );
+    this.sides = [make('interp'), make('jit')];
+    const [reference, candidate] = this.sides;
     this.reference = reference.machine;
     this.candidate = candidate.machine;
     this.lockstep = new Lockstep(reference, candidate);
   }
 
-  /** As `BareMachine.load`. */
-  load(image: BootImage, commandLine: string): void {
-    this.reference.load(image, commandLine);
-    this.candidate.load(image, commandLine);
+  /** As {@link Machine.start}. */
+  start(image: BootImage, request: StartRequest): void {
+    for (const { machine } of this.sides) machine.start(image, request);
+  }
+
+  /** As {@link Machine.reset}. */
+  reset(): void {
+    for (const { machine } of this.sides) machine.reset();
+  }
+
+  /** A byte comes in on the serial port. Between runs. */
+  receive(byte: number): void {
+    for (const { machine } of this.sides) machine.pc.serial.receive(byte);
   }
 
   /**
@@ -45,17 +63,16 @@ export class LockstepMachine {
    * machines stand there.
    */
   run(count: number): MachineEnd {
-    const { log, sides, lockstep } = this;
-    log.clear();
-    for (const side of sides) side.save();
+    const { sides, lockstep } = this;
+    const [reference] = sides;
+    for (const side of sides) side.save(side === reference);
     lockstep.begin();
     const divergence = lockstep.run(count);
-    if (divergence !== undefined)
-      return {
-        reason: 'problem',
-        problem: `compiled code does not do what the interpreter does: they ${divergenceText(divergence)}`,
-      };
-    return sides[0].end ?? { reason: 'limit' };
+    if (divergence === undefined) return reference.end;
+    return {
+      reason: 'problem',
+      problem: `compiled code does not do what the interpreter does: they ${divergenceText(divergence)}`,
+    };
   }
 }
 

@@ -1,90 +1,121 @@
-import type { LockstepSide, Processor, ProcessorState } from '@nest86/cpu';
-import type { TlbSnapshot } from '@nest86/mmu';
-import { BareMachine, type BareMachineOptions } from '../bare-machine.ts';
+import { type LockstepSide, memoryHash, type Processor } from '@nest86/cpu';
+import type { ByteSink } from '@nest86/devices';
+import { Machine, type MachineOptions } from '../machine.ts';
 import type { MachineEnd } from '../machine-end.ts';
 import { codeBytes } from '../processors/code-bytes.ts';
-import { type InputLog, InputTap } from './input-log.ts';
+import { decodeValue, encodeValue } from '../snapshot/value.ts';
 
-interface Checkpoint {
-  readonly processor: ProcessorState;
-  readonly tlb: TlbSnapshot;
-  readonly time: Int32Array;
-  readonly end: MachineEnd | undefined;
-}
+const pageSize = 4096;
+/** Bytes of output that a difference shows. */
+const shownOutput = 32;
+/** The units whose content `Lockstep` compares by itself, word by word, or that come and go with it. */
+const comparedElsewhere = /^(tlb|processor)\//;
 
-/** One of the two machines of a lockstep run. It goes back to its checkpoint as often as is wanted. */
+/** One of the two machines of a lockstep run, with devices of its own. It goes back to its checkpoint as often as is wanted. */
 export class MachineSide implements LockstepSide {
-  readonly machine: BareMachine;
+  readonly machine: Machine;
   readonly memory: Uint8Array;
-  /** Why it has ended for good. */
-  end: MachineEnd | undefined;
-  private readonly tap: InputTap;
-  private checkpoint: Checkpoint | undefined;
+  /** How the last run ended. */
+  end: MachineEnd = { reason: 'limit' };
+  /** State of each unit at the checkpoint. */
+  private checkpoint: readonly Uint8Array[] = [];
+  private output: number[] = [];
+  private isRepeating = false;
 
   /**
    * @param checkpointMemory where both sides keep the RAM of the checkpoint, at which they agree
-   * @param isReference it has the devices
+   * @param serial where the output goes, once
    */
   constructor(
-    options: BareMachineOptions,
-    log: InputLog,
+    options: Omit<MachineOptions, 'serial'>,
     private readonly checkpointMemory: Uint8Array,
-    private readonly isReference: boolean,
+    private readonly serial: ByteSink | undefined,
   ) {
-    this.tap = new InputTap(log);
-    this.machine = new BareMachine({ ...options, accel: isReference ? 'interp' : 'jit' }, this.tap);
-    const { machine } = this;
-    this.tap.processor = {
-      stop: () => machine.processor.stop(),
-      get hasExited() {
-        return machine.hasExited;
-      },
-    };
-    const { physical } = machine;
+    this.machine = new Machine({ ...options, serial: { write: (byte) => this.write(byte) } });
+    const { physical } = this.machine;
     this.memory = physical.bytes.subarray(physical.base, physical.base + options.memory);
   }
 
+  /** The one that runs, or ran last. */
   get processor(): Processor {
-    return this.machine.processor;
+    return this.machine.current.processor;
   }
 
+  get retired(): number {
+    return this.machine.processors.reduce((sum, { retired }) => sum + retired, 0);
+  }
+
+  /** Everything but the current processor and RAM, a line each. */
   get events(): string {
-    return this.tap.mismatch;
+    const { machine, end, output } = this;
+    const { scheduler, processors } = machine;
+    const lines = machine
+      .units()
+      .filter(({ name }) => !comparedElsewhere.test(name))
+      .map(({ name, save }) => `${name} ${hashOf(encodeValue(save()))}`);
+    for (const [i, { processor }] of processors.entries())
+      if (i !== scheduler.currentIndex) lines.push(`processor/${i} ${hashOf(encodeValue(processor.save()))}`);
+    const text = JSON.stringify(String.fromCharCode(...output.slice(-shownOutput)));
+    lines.push(`end ${JSON.stringify(end)}`);
+    lines.push(`output ${output.length} ${hashOf(Uint8Array.from(output))} ... ${text}`);
+    return lines.join('\n');
   }
 
-  /** What follows can be run again from here. Only one side needs to keep the RAM. */
-  save(): void {
-    const { processor, mmu } = this.machine;
-    const time = new Int32Array(2);
-    processor.time.tsc(time);
-    this.checkpoint = { processor: processor.save(), tlb: mmu.tlb.save(), time, end: this.end };
-    if (this.isReference) this.checkpointMemory.set(this.memory);
-    this.tap.isRecording = this.isReference;
-    this.tap.position = 0;
-    this.tap.mismatch = '';
+  /** What follows can be run again from here. @param keepsMemory one side's RAM is enough */
+  save(keepsMemory: boolean): void {
+    this.checkpoint = this.machine.units().map(({ save }) => encodeValue(save()));
+    if (keepsMemory) this.checkpointMemory.set(this.memory);
+    this.begin(false);
   }
 
   restart(): void {
-    const { checkpoint, machine, tap } = this;
-    if (checkpoint === undefined) throw new Error('no checkpoint');
-    const { processor, mmu } = machine;
-    this.memory.set(this.checkpointMemory);
-    mmu.tlb.restore(checkpoint.tlb);
-    processor.restore(checkpoint.processor);
-    processor.time.writeTsc(checkpoint.time[0], checkpoint.time[1]);
-    this.end = checkpoint.end;
-    tap.isRecording = false;
-    tap.position = 0;
-    tap.mismatch = '';
+    const { checkpoint, machine } = this;
+    for (const [i, { restore }] of machine.units().entries()) {
+      restore(decodeValue(checkpoint[i]));
+      // Time is what all depends on, and devices look at RAM when they are restored.
+      if (i === 0) this.restoreMemory();
+    }
+    this.begin(true);
   }
 
   run(count: number): void {
-    if (this.end !== undefined) return;
-    const end = this.machine.run(count);
-    if (end.reason !== 'limit') this.end = end;
+    this.end = this.machine.run(count);
   }
 
   codeAt(): Uint8Array {
-    return codeBytes(this.machine, 15);
+    return codeBytes(this.machine.current, 15);
   }
+
+  private begin(isRepeating: boolean): void {
+    this.isRepeating = isRepeating;
+    this.output = [];
+    this.end = { reason: 'limit' };
+  }
+
+  /** Only what differs: code of pages that are written is forgotten. */
+  private restoreMemory(): void {
+    const { memory, checkpointMemory } = this;
+    const { physical } = this.machine;
+    const [own, kept] = [memory, checkpointMemory].map(
+      ({ buffer, byteOffset, length }) => new Int32Array(buffer, byteOffset, length >> 2),
+    );
+    for (let at = 0; at < own.length; at += pageSize / 4) {
+      let i = at;
+      while (i < at + pageSize / 4 && own[i] === kept[i]) i++;
+      if (i === at + pageSize / 4) continue;
+      own.set(kept.subarray(at, at + pageSize / 4), at);
+      physical.written(physical.base + 4 * at, pageSize);
+    }
+  }
+
+  private write(byte: number): void {
+    this.output.push(byte);
+    if (!this.isRepeating) this.serial?.write(byte);
+  }
+}
+
+function hashOf(bytes: Uint8Array): string {
+  const padded = new Uint8Array((bytes.length + 3) & ~3);
+  padded.set(bytes);
+  return memoryHash(padded);
 }

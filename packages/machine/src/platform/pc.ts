@@ -224,11 +224,15 @@ export class Pc {
   /** RESET, and what firmware leaves behind. */
   reset(physical: PhysicalMemory): void {
     const { pic, ioApic, hpet, timer, clock, power, keyboard, serial, port92, resetControl } = this;
-    for (const chip of [pic, ioApic, hpet, timer, clock, power, keyboard, serial, port92, resetControl])
-      chip.reset();
+    for (const chip of [hpet, timer, clock, power, keyboard, serial, port92, resetControl]) chip.reset();
     physical.a20 = true;
     this.testDevice?.reset();
+    this.firmwareConfiguration.reset();
+    this.pci.reset();
     for (const device of this.virtio) device.reset();
+    // Last, since the others move their lines on the way.
+    pic.reset();
+    ioApic.reset();
     pic.triggers.write(1, elcrLevel10and11);
     this.pci.assign({
       memory: { start: PciWindow.low, end: PciWindow.low + PciWindow.lowBytes },
