@@ -155,6 +155,11 @@ export class ByteWriter {
     this.length += bytes.length;
   }
 
+  /** What another one holds. */
+  appendFrom(other: ByteWriter): void {
+    this.append(other.bytes.subarray(0, other.length));
+  }
+
   /** A copy of what was written. */
   take(): Uint8Array<ArrayBuffer> {
     return this.bytes.slice(0, this.length);

@@ -10,10 +10,8 @@ import {
 import { dropReturn, pushReturnOf } from '../interpreter/core-handlers.ts';
 import type { CallLibrary } from '../library/function.ts';
 import { ExitReason, Row, record, recordSize } from '../records/layout.ts';
-import { definitions } from '../semantics/definitions.ts';
 import { floatConstants } from '../semantics/floating/fast.ts';
 import { isLoud } from '../semantics/operation.ts';
-import { privilegeChanges } from '../semantics/system/transitions.ts';
 import { stateOffset } from '../state/layout.ts';
 import { AccessFacts, type KnownAccesses } from './access-facts.ts';
 import { isSameKind, type KnownFlags, LazyFlags } from './lazy-flags.ts';
@@ -75,7 +73,7 @@ export class RegionWriter {
   private readonly registers: RegionRegisters;
   private readonly lowByte: LowByte;
   private readonly loud: Variable | undefined;
-  private readonly constants: ReadonlyMap<string, Variable>;
+  private readonly constants: ReadonlyMap<readonly number[], Variable>;
   private readonly flags: LazyFlags;
   private readonly accesses: AccessFacts;
   private readonly returnSites: readonly (readonly number[])[];
@@ -129,7 +127,7 @@ export class RegionWriter {
     const hasVectors = used.vectors !== 0;
     this.loud = hasVectors ? x.variable(ValueType.i32) : undefined;
     const constants = hasVectors ? floatConstants : [];
-    this.constants = new Map(constants.map((words) => [words.join(), x.variable(ValueType.v128)]));
+    this.constants = new Map(constants.map((words) => [words, x.variable(ValueType.v128)]));
     this.flags = new LazyFlags(x, this.state, library);
     this.accesses = new AccessFacts(x);
     const { state, budget, bank, registers, flags, pages } = this;
@@ -197,7 +195,7 @@ export class RegionWriter {
     this.scopes.push(scope);
     // The last is opened first: from within a part's code, the labels of all later ones can be branched to.
     const labelled = dispatch === undefined ? parts.slice(1) : parts;
-    for (const part of [...labelled].reverse()) labels.set(part, code.block());
+    for (let i = labelled.length - 1; i >= 0; i--) labels.set(labelled[i], code.block());
     dispatch?.(this.blocks.map((_, block) => this.labelOf(scope, block) ?? labels.get(parts[0])!));
     for (const part of parts) {
       if (labels.delete(part)) code.end();
@@ -255,7 +253,7 @@ export class RegionWriter {
       for (const words of floatConstants) {
         const [low, high] = words;
         const double = x.compute(Op.i64x2Splat, x.or(none, x.i64(low, high)));
-        x.write(this.constants.get(words.join())!, double);
+        x.write(this.constants.get(words)!, double);
       }
     }
     x.recycle();
@@ -376,7 +374,7 @@ export class RegionWriter {
   }
 
   /** Answers whether the block goes on. */
-  private step({ record: at, shape, fields, registers }: Step, index: number): boolean {
+  private step({ record: at, shape, fields, registers, definition }: Step, index: number): boolean {
     const { x } = this;
     this.marks?.push(at, this.code.body.length);
     if (shape === undefined) {
@@ -387,14 +385,14 @@ export class RegionWriter {
       } else this.leaveTo(at, index, true);
       return false;
     }
-    if (shape.repeat !== 0 || privilegeChanges.has(shape.mnemonic)) {
+    if (definition === undefined) {
       this.leaveTo(at, index, true);
       return false;
     }
     this.present = { record: at, fields, index, mnemonic: shape.mnemonic };
     const operation = new RegionOperation(x, shape, fields, this.cells, this.library);
     if (registers?.isConditional) this.registers.take(registers.used, registers.written);
-    definitions[shape.mnemonic](operation);
+    definition(operation);
     x.recycle();
     return true;
   }
