@@ -201,20 +201,25 @@ export class Compiler extends Expressions {
 
   /** What is known of variables at a place where control comes from somewhere else than what was written last. */
   saveOrigins(): readonly number[] {
-    const saved: number[] = [];
-    for (let variable = 0; variable < this.lastingVariables; variable++) {
+    const { variableTable, lastingVariables } = this;
+    const saved = new Array<number>(2 * lastingVariables);
+    for (let variable = 0; variable < lastingVariables; variable++) {
       const row = variable << rowShift;
-      saved.push(this.variableTable[row + variableRow.root], this.variableTable[row + variableRow.distance]);
+      saved[2 * variable] = variableTable[row + variableRow.root];
+      saved[2 * variable + 1] = variableTable[row + variableRow.distance];
     }
     return saved;
   }
 
   /** @param saved what was known where control comes from; none: nothing is known */
   restoreOrigins(saved: readonly number[] | undefined): void {
-    for (let variable = 0; variable < this.lastingVariables; variable++) {
+    const { variableTable, lastingVariables } = this;
+    const known = saved?.length ?? 0;
+    for (let variable = 0; variable < lastingVariables; variable++) {
       const row = variable << rowShift;
-      this.variableTable[row + variableRow.root] = saved?.[2 * variable] ?? ++this.roots;
-      this.variableTable[row + variableRow.distance] = saved?.[2 * variable + 1] ?? 0;
+      const isKnown = 2 * variable < known;
+      variableTable[row + variableRow.root] = isKnown ? saved![2 * variable] : ++this.roots;
+      variableTable[row + variableRow.distance] = isKnown ? saved![2 * variable + 1] : 0;
     }
   }
 

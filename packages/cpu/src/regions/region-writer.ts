@@ -50,6 +50,9 @@ interface PresentStep {
   readonly mnemonic: string;
 }
 
+/** Nothing is known about places in memory. */
+const nowhere: Pick<Known, 'accesses' | 'origins'> = { accesses: [], origins: [] };
+
 /** The part of a region's code that is being written: the function, or a loop. */
 interface Scope {
   readonly parts: readonly RegionPart[];
@@ -310,14 +313,11 @@ export class RegionWriter {
     const flags = this.flags.settle();
     // Once, if that is due whichever way is gone.
     if (!this.edges[index].some((to) => this.keepsRegisters(index, to))) this.registers.settle();
-    const { accesses, knownPages: pages, registers } = this;
-    this.behind[index] = {
-      flags,
-      accesses: accesses.known,
-      origins: this.x.saveOrigins(),
-      pages,
-      registers: registers.known,
-    };
+    const { accesses, knownPages: pages, registers, edges, comers, shape } = this;
+    // Where ways meet, nothing is asked for of places in memory.
+    const isFollowed = edges[index].some((to) => comers[to].length === 1 && !shape.isSentTo[to]);
+    const places = isFollowed ? { accesses: accesses.known, origins: this.x.saveOrigins() } : nowhere;
+    this.behind[index] = { ...places, flags, pages, registers: registers.known };
   }
 
   /** Whether registers stay where they are on the way from one block to another. */
