@@ -102,7 +102,9 @@ console.log(
     .join(' '),
 );
 for (const name of kernels) {
-  const interp = values.interp ? await nest86('interp', `only=${name} scale=${interpreterScale(name)} repeat=2`) : [];
+  const interp = values.interp
+    ? await nest86('interp', `only=${name} scale=${interpreterScale(name)} repeat=2`)
+    : [];
   const jit = await nest86('jit', `only=${name} scale=25 repeat=5`);
   const tcg = values.qemu ? await qemu(`only=${name} scale=25 repeat=4`) : [];
   if (jit.length === 0) {
