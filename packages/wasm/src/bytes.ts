@@ -10,15 +10,21 @@ export class ByteWriter {
 
   /** Room for `more` bytes, so that what follows can write without asking. */
   reserve(more: number): void {
-    if (this.length + more <= this.bytes.length) return;
+    if (this.length + more > this.bytes.length) this.grow(more);
+  }
+
+  /** By itself, so that what asks for room is small enough to become part of its callers. */
+  private grow(more: number): void {
     const larger = new Uint8Array(Math.max(this.bytes.length * 2, this.length + more));
     larger.set(this.bytes.subarray(0, this.length));
     this.bytes = larger;
   }
 
   byte(value: number): void {
-    if (this.length === this.bytes.length) this.reserve(1);
-    this.bytes[this.length++] = value;
+    const { length } = this;
+    if (length === this.bytes.length) this.grow(1);
+    this.bytes[length] = value;
+    this.length = length + 1;
   }
 
   /** A byte and an unsigned LEB128 behind it: an instruction with its index. */
@@ -36,17 +42,21 @@ export class ByteWriter {
 
   /** Unsigned LEB128 of a 32-bit number. */
   unsigned(value: number): void {
-    let rest = value >>> 0;
-    if (rest < 0x80) {
-      this.byte(rest);
-      return;
-    }
+    if (value >= 0 && value < 0x80) this.byte(value);
+    else this.longUnsigned(value);
+  }
+
+  private longUnsigned(value: number): void {
     this.reserve(5);
+    const { bytes } = this;
+    let { length } = this;
+    let rest = value >>> 0;
     while (rest >= 0x80) {
-      this.bytes[this.length++] = (rest & 0x7f) | 0x80;
+      bytes[length++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
     }
-    this.bytes[this.length++] = rest;
+    bytes[length++] = rest;
+    this.length = length;
   }
 
   /** Unsigned LEB128 of a safe integer: memory64 offsets and limits. */
@@ -62,21 +72,29 @@ export class ByteWriter {
 
   /** Signed LEB128 of a 32-bit number. */
   signed(value: number): void {
-    let rest = value | 0;
+    if (value >= -0x40 && value < 0x40) this.byte(value & 0x7f);
+    else this.longSigned(value);
+  }
+
+  private longSigned(value: number): void {
     this.reserve(5);
-    for (;;) {
-      const low = rest & 0x7f;
+    const { bytes } = this;
+    let { length } = this;
+    let rest = value | 0;
+    while (rest < -0x40 || rest >= 0x40) {
+      bytes[length++] = (rest & 0x7f) | 0x80;
       rest >>= 7;
-      if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
-        this.bytes[this.length++] = low;
-        return;
-      }
-      this.bytes[this.length++] = low | 0x80;
     }
+    bytes[length++] = rest & 0x7f;
+    this.length = length;
   }
 
   /** Signed LEB128 of a 64-bit number in two halves. */
   signed64(low: number, high: number): void {
+    if ((low | 0) >> 31 === (high | 0)) {
+      this.signed(low | 0);
+      return;
+    }
     let lowRest = low | 0;
     let highRest = high | 0;
     this.reserve(10);
@@ -135,6 +153,11 @@ export class ByteWriter {
     this.reserve(bytes.length);
     this.bytes.set(bytes, this.length);
     this.length += bytes.length;
+  }
+
+  /** What another one holds. */
+  appendFrom(other: ByteWriter): void {
+    this.append(other.bytes.subarray(0, other.length));
   }
 
   /** A copy of what was written. */

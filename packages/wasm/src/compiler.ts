@@ -77,8 +77,9 @@ export class Compiler extends Expressions {
   /** Halves, low first. */
   private readonly constantHalves: number[] = [];
   private readonly constantWords: (readonly number[] | undefined)[] = [];
-  /** Locals for temporaries by type, and how many of each are in use: recycled, since every new local makes compiling slower. */
+  /** Locals for temporaries by type, how many there are and how many in use: recycled, since every new local makes compiling slower. */
   private readonly pools: number[][] = [[], [], [], [], []];
+  private readonly pooled: number[] = [0, 0, 0, 0, 0];
   private readonly used: number[] = [0, 0, 0, 0, 0];
   private loops = 0;
   /** How many of `if`, `block` and `loop` the code is in. */
@@ -95,7 +96,7 @@ export class Compiler extends Expressions {
 
   /** Starts a function whose {@link CodeWriter.begin} was called; forgets all variables. */
   begin(): void {
-    for (const pool of this.pools) pool.length = 0;
+    this.pooled.fill(0);
     this.variables = 0;
     this.lastingVariables = 0;
     this.roots = 0;
@@ -200,20 +201,25 @@ export class Compiler extends Expressions {
 
   /** What is known of variables at a place where control comes from somewhere else than what was written last. */
   saveOrigins(): readonly number[] {
-    const saved: number[] = [];
-    for (let variable = 0; variable < this.lastingVariables; variable++) {
+    const { variableTable, lastingVariables } = this;
+    const saved = new Array<number>(2 * lastingVariables);
+    for (let variable = 0; variable < lastingVariables; variable++) {
       const row = variable << rowShift;
-      saved.push(this.variableTable[row + variableRow.root], this.variableTable[row + variableRow.distance]);
+      saved[2 * variable] = variableTable[row + variableRow.root];
+      saved[2 * variable + 1] = variableTable[row + variableRow.distance];
     }
     return saved;
   }
 
   /** @param saved what was known where control comes from; none: nothing is known */
   restoreOrigins(saved: readonly number[] | undefined): void {
-    for (let variable = 0; variable < this.lastingVariables; variable++) {
+    const { variableTable, lastingVariables } = this;
+    const known = saved?.length ?? 0;
+    for (let variable = 0; variable < lastingVariables; variable++) {
       const row = variable << rowShift;
-      this.variableTable[row + variableRow.root] = saved?.[2 * variable] ?? ++this.roots;
-      this.variableTable[row + variableRow.distance] = saved?.[2 * variable + 1] ?? 0;
+      const isKnown = 2 * variable < known;
+      variableTable[row + variableRow.root] = isKnown ? saved![2 * variable] : ++this.roots;
+      variableTable[row + variableRow.distance] = isKnown ? saved![2 * variable + 1] : 0;
     }
   }
 
@@ -405,7 +411,8 @@ export class Compiler extends Expressions {
   override recycle(): void {
     this.slots = 0;
     this.constants = 0;
-    for (let type = 0; type < this.used.length; type++) this.used[type] = 0;
+    const { used } = this;
+    for (let type = 0; type < used.length; type++) used[type] = 0;
     this.variables = this.lastingVariables;
     this.epoch = (this.epoch + 1) | 0;
   }
@@ -493,7 +500,10 @@ export class Compiler extends Expressions {
   private takeLocal(type: ValueType): number {
     const pool = this.pools[type - typeBase];
     const index = this.used[type - typeBase]++;
-    if (index === pool.length) pool.push(this.code.newLocal(type));
+    if (index === this.pooled[type - typeBase]) {
+      pool[index] = this.code.newLocal(type);
+      this.pooled[type - typeBase]++;
+    }
     return pool[index];
   }
 

@@ -23,7 +23,7 @@ export class ModuleBuilder {
   private readonly functionTypes: number[] = [];
   private readonly functionNames = new Map<number, string>();
   /** Bodies with their sizes in front, one behind the other. */
-  private readonly bodies = new ByteWriter(0);
+  private bodies = takeSpare();
   private bodyCount = 0;
   /** Of each function that has any: its index, how many, and offset and value of each. */
   private readonly hints: number[] = [];
@@ -88,8 +88,8 @@ export class ModuleBuilder {
     locals.length = 0;
     writeLocals(locals, code.localTypes, code.parameterCount);
     bodies.unsigned(locals.length + code.body.length);
-    bodies.append(locals.bytes.subarray(0, locals.length));
-    bodies.append(code.body.bytes.subarray(0, code.body.length));
+    bodies.appendFrom(locals);
+    bodies.appendFrom(code.body);
     this.bodyCount++;
     if (code.hints.length > 0) this.takeHints(index, code.hints, locals.length);
   }
@@ -103,7 +103,7 @@ export class ModuleBuilder {
     this.elements.push({ offset, functions });
   }
 
-  /** The finished module. */
+  /** The finished module; nothing can be added behind. */
   finish(): Uint8Array<ArrayBuffer> {
     const undefinedFunctions = this.functionTypes.length - this.bodyCount;
     if (undefinedFunctions !== 0) throw new Error(`${undefinedFunctions} declared functions have no body`);
@@ -137,7 +137,9 @@ export class ModuleBuilder {
       out.byte(section.code);
       const start = out.skipSize();
       out.unsigned(this.bodyCount);
-      out.append(this.bodies.bytes.subarray(0, this.bodies.length));
+      out.appendFrom(this.bodies);
+      if (this.bodies.bytes.length <= largestSpare) spare = this.bodies;
+      this.bodies = new ByteWriter(0);
       out.setSize(start);
     }
     if (this.functionNames.size > 0) this.writeNames(out);
@@ -242,6 +244,17 @@ function isSameType(one: FunctionType, other: FunctionType): boolean {
 
 function isSameList(one: readonly ValueType[], other: readonly ValueType[]): boolean {
   return one.length === other.length && one.every((type, i) => type === other[i]);
+}
+
+/** Room for the bodies of the next module: what the last one wrote them to, if it is not large. */
+let spare: ByteWriter | undefined;
+const largestSpare = 1 << 18;
+
+function takeSpare(): ByteWriter {
+  const taken = spare ?? new ByteWriter();
+  spare = undefined;
+  taken.length = 0;
+  return taken;
 }
 
 /** Declarations of one function's locals; a whole module. */

@@ -4,6 +4,7 @@ import type { Observation } from '../observation/observation.ts';
 import type { CodeMode } from '../records/code-mode.ts';
 import { Row, record, recordSize } from '../records/layout.ts';
 import { Translator, Written } from '../records/translate.ts';
+import { BlockStarts } from './block-starts.ts';
 
 /** Longest block, in instructions. */
 export const maximumBlock = 64;
@@ -36,16 +37,14 @@ export interface Block {
   /** How often it had run when it was hot or compiled first; before that 0. */
   executions: number;
   isValid: boolean;
-  /** Blocks that are linked to it. */
-  readonly comers: Block[];
+  /** Blocks that are linked to it; see {@link CodeCache.noteComer}. */
+  comers: readonly Block[];
   /** An indirect branch, a return that was not foreseen, or an event has come to it. */
   isAddressed: boolean;
   /** A region holds it, but was entered there too often to have no entry for it. */
   isMissed: boolean;
   /** Byte address of the 64-bit count of its runs in regions; 0: nobody counts. */
   readonly counter: number;
-  /** Another block whose start has the same hash. */
-  sameHash: Block | undefined;
 }
 
 /** Blocks that were compiled together. */
@@ -68,8 +67,7 @@ export const limitFault = 'limit fault';
 export const cacheFull = 'cache full';
 
 const noRegions: readonly Region[] = [];
-/** Chains of blocks by the hash of their starts. */
-const chains = 1 << 16;
+const noBlocks: readonly Block[] = [];
 /**
  * Blocks listed for one page; then everything is forgotten. Each write to the page looks at all of them, and guests make as many as they like: the same
  * bytes with another base of CS are another block. Two modes with a block at each byte of the page stay below.
@@ -80,7 +78,7 @@ const mostInPage = 8192;
 export class CodeCache {
   /** By number of the host page: the blocks that begin in it or reach into it. */
   private readonly pages = new Map<number, Block[]>();
-  private readonly byStart: (Block | undefined)[] = new Array<Block | undefined>(chains).fill(undefined);
+  private readonly starts = new BlockStarts();
   /** By number of the host page: how often compiled code in it was written to, up to `mostPatience`. */
   private readonly rewritings = new Map<number, number>();
   private readonly watch: PageWatch;
@@ -125,10 +123,7 @@ export class CodeCache {
 
   /** The block whose bytes begin at a host address, if it is known. */
   find(host: number, mode: CodeMode): Block | undefined {
-    let block = this.byStart[hashOf(host, mode)];
-    while (block !== undefined && (block.page + block.start !== host || block.mode !== mode))
-      block = block.sameHash;
-    return block;
+    return this.blocks[this.starts.find(host, mode.id)];
   }
 
   blockOf(rec: number): Block | undefined {
@@ -239,11 +234,10 @@ export class CodeCache {
       heat,
       executions: 0,
       isValid: true,
-      comers: [],
+      comers: noBlocks,
       isAddressed: false,
       isMissed: false,
       counter: isKept && this.observation !== undefined ? rec : 0,
-      sameHash: undefined,
     };
     this.transient = isKept ? undefined : block;
     if (isKept) {
@@ -263,6 +257,13 @@ export class CodeCache {
   /** All blocks since the last flush, forgotten ones included. */
   known(): readonly Block[] {
     return this.blocks.slice(1) as Block[];
+  }
+
+  /** A block is linked to another. Most have one or two of them, and an array that was pushed to has room for sixteen more. */
+  noteComer(block: Block, comer: Block): void {
+    if (block.comers.length < 2)
+      block.comers = block.comers.length === 0 ? [comer] : [block.comers[0], comer];
+    else (block.comers as Block[]).push(comer);
   }
 
   /** How often the block that begins at a record has run, as far as that was counted. */
@@ -293,11 +294,7 @@ export class CodeCache {
   }
 
   private keep(block: Block): void {
-    const { byStart } = this;
-    const hash = hashOf(block.page + block.start, block.mode);
-    block.sameHash = byStart[hash];
-    byStart[hash] = block;
-    this.blocks.push(block);
+    this.starts.add(this.blocks.push(block) - 1, block.page + block.start, block.mode.id);
     this.listIn(block.page, block);
     if (block.secondPage >= 0) this.listIn(block.secondPage, block);
   }
@@ -317,17 +314,6 @@ export class CodeCache {
     if (list.length > 0) return;
     this.pages.delete(page >>> 12);
     this.watch.delete((page - this.physical.base) / pageSize);
-  }
-
-  private forgetStart(block: Block): void {
-    const { byStart } = this;
-    const hash = hashOf(block.page + block.start, block.mode);
-    let before = byStart[hash];
-    if (before === block) byStart[hash] = block.sameHash;
-    else {
-      while (before !== undefined && before.sameHash !== block) before = before.sameHash;
-      if (before !== undefined) before.sameHash = block.sameHash;
-    }
   }
 
   /** Bytes of a page with code were written. */
@@ -366,7 +352,7 @@ export class CodeCache {
     if (!block.isValid) return;
     this.invalidations++;
     this.makeStale(block);
-    this.forgetStart(block);
+    this.starts.delete(this.numberOfRecord[(block.record - this.first) / recordSize]);
     this.unlist(block.page, block);
     if (block.secondPage >= 0) this.unlist(block.secondPage, block);
     // A region is one piece: its other blocks are interpreted again.
@@ -402,7 +388,7 @@ export class CodeCache {
     for (const number of this.pages.keys())
       this.watch.delete((number * pageSize - this.physical.base) / pageSize);
     this.pages.clear();
-    this.byStart.fill(undefined);
+    this.starts.clear();
     this.rewritings.clear();
     this.blocks.length = 1;
     this.numberOfRecord.fill(0);
@@ -412,10 +398,6 @@ export class CodeCache {
     this.handlers.removeRegions();
     this.onFlush();
   }
-}
-
-function hashOf(host: number, mode: CodeMode): number {
-  return Math.imul(host ^ (mode.id << 5), 0x9e3779b1) >>> 16;
 }
 
 /** Whether bytes of a page are among those of a block. */

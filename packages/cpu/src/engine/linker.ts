@@ -88,7 +88,7 @@ export class Linker {
     }
     if (link === 0) return;
     engine.view.setInt32(rec + field, link, true);
-    block.comers.push(source);
+    engine.code.noteComer(block, source);
   }
 
   /** Whether the target is within the limit, or canonical. */

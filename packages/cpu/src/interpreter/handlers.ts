@@ -10,6 +10,8 @@ import {
 import type { CallLibrary, LibraryFunction } from '../library/function.ts';
 import { Row } from '../records/layout.ts';
 import { definitions } from '../semantics/definitions.ts';
+import type { Definition } from '../semantics/operation.ts';
+import { privilegeChanges } from '../semantics/system/transitions.ts';
 import { writeCoreHandlers } from './core-handlers.ts';
 import { type HandlerImports, HandlerOperation } from './handler-operation.ts';
 import type { RegisterUse } from './register-use.ts';
@@ -45,6 +47,7 @@ export class Handlers {
   private readonly waiting: { readonly row: number; readonly shape: HandlerShape }[] = [];
   private readonly shapes: (HandlerShape | undefined)[] = [];
   private readonly uses: (RegisterUse | undefined)[] = [];
+  private readonly regionDefinitions: (Definition | undefined)[] = [];
   private readonly called: (readonly LibraryFunction[] | undefined)[] = [];
   private readonly libraryRows = new Map<LibraryFunction, number>();
   private readonly waitingLibrary: { readonly row: number; readonly fn: LibraryFunction }[] = [];
@@ -93,6 +96,7 @@ export class Handlers {
       this.rows.set(name, row);
       this.waiting.push({ row, shape });
       this.shapes[row] = shape;
+      this.regionDefinitions[row] = definitionInRegions(shape);
     }
     return row;
   }
@@ -109,6 +113,11 @@ export class Handlers {
 
   shapeOf(row: number): HandlerShape | undefined {
     return this.shapes[row];
+  }
+
+  /** See {@link definitionInRegions}. */
+  regionDefinition(row: number): Definition | undefined {
+    return this.regionDefinitions[row];
   }
 
   /** Row of a library function, built with the next {@link build}. */
@@ -184,6 +193,7 @@ export class Handlers {
     this.libraryRows.clear();
     this.shapes.length = 0;
     this.uses.length = 0;
+    this.regionDefinitions.length = 0;
     this.called.length = 0;
     this.waiting.length = 0;
     this.waitingLibrary.length = 0;
@@ -255,6 +265,11 @@ export class Handlers {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), this.imports);
     this.entry = instance.exports.run as (state: number, record: number, budget: number) => void;
   }
+}
+
+/** What regions write for instructions of a shape; undefined: they leave them to the interpreter. */
+export function definitionInRegions({ repeat, mnemonic }: HandlerShape): Definition | undefined {
+  return repeat !== 0 || privilegeChanges.has(mnemonic) ? undefined : definitions[mnemonic];
 }
 
 function functionType(fn: LibraryFunction): FunctionType {

@@ -16,14 +16,23 @@ type Operation = 'add' | 'subtract' | 'increment' | 'decrement' | 'logic';
 interface Pending {
   readonly operation: Operation;
   readonly bits: number;
+  /** From 1 on. */
+  readonly kind: number;
 }
 
 const operations: readonly Operation[] = ['add', 'subtract', 'increment', 'decrement', 'logic'];
-const widths = [8, 16, 32, 64];
-
-function kindOf(pending: Pending): number {
-  return 1 + operations.indexOf(pending.operation) * 4 + widths.indexOf(pending.bits);
-}
+const allKinds: readonly Pending[] = operations.flatMap((operation, row) =>
+  [8, 16, 32, 64].map((bits, column) => ({ operation, bits, kind: 1 + 4 * row + column })),
+);
+const byWidth = (operation: Operation): ReadonlyMap<number, Pending> =>
+  new Map(allKinds.filter((kind) => kind.operation === operation).map((kind) => [kind.bits, kind]));
+const kindsOf: Record<Operation, ReadonlyMap<number, Pending>> = {
+  add: byWidth('add'),
+  subtract: byWidth('subtract'),
+  increment: byWidth('increment'),
+  decrement: byWidth('decrement'),
+  logic: byWidth('logic'),
+};
 
 /** `kind` of flags that are in the state already: on ways out only. */
 const isStored = -1;
@@ -112,12 +121,14 @@ export class LazyFlags {
   }
 
   set(operation: 'add' | 'subtract' | 'logic', bits: number, a: Value, b?: Value): void {
-    this.remember({ operation, bits }, this.wide(a), b === undefined ? undefined : this.wide(b));
+    const kind = kindsOf[operation].get(bits)!;
+    this.remember(kind, this.wide(a), b === undefined ? undefined : this.wide(b));
   }
 
   step(isIncrement: boolean, bits: number, a: Value): void {
     const carry = this.x.extendU(this.carry());
-    this.remember({ operation: isIncrement ? 'increment' : 'decrement', bits }, this.wide(a), carry);
+    const kind = kindsOf[isIncrement ? 'increment' : 'decrement'].get(bits)!;
+    this.remember(kind, this.wide(a), carry);
   }
 
   setCanonical(flags: StatusFlags): void {
@@ -236,7 +247,7 @@ export class LazyFlags {
 
   private remember(pending: Pending, a: Value, b: Value | undefined): void {
     const { x } = this;
-    x.write(this.kind, x.i32(kindOf(pending)));
+    x.write(this.kind, x.i32(pending.kind));
     x.write(this.operands[0], a);
     if (b !== undefined) x.write(this.operands[1], b);
     this.known = pending;
@@ -258,8 +269,7 @@ export class LazyFlags {
 
 /** Whether what is known at two places is the same. */
 export function isSameKind(one: KnownFlags, other: KnownFlags): boolean {
-  if (typeof one !== 'object' || typeof other !== 'object') return one === other;
-  return one.operation === other.operation && one.bits === other.bits;
+  return one === other;
 }
 
 function isDeferred(known: KnownFlags | Deferred): known is Deferred {
@@ -269,10 +279,6 @@ function isDeferred(known: KnownFlags | Deferred): known is Deferred {
 function isPending(known: KnownFlags | Deferred): known is Pending {
   return typeof known === 'object' && 'operation' in known;
 }
-
-const allKinds: readonly Pending[] = operations.flatMap((operation) =>
-  widths.map((bits) => ({ operation, bits })),
-);
 
 /** The canonical form of an operation's flags, from its operands as i64. */
 function flagsOf(x: Expressions, { operation, bits }: Pending, wideA: Value, wideB: Value): StatusFlags {
@@ -307,7 +313,7 @@ export const materializeFlags: LibraryFunction = {
       kind,
       () => {
         for (const pending of allKinds)
-          x.if(x.eq(kind, x.i32(kindOf(pending))), () => store(flagsOf(x, pending, a, b)));
+          x.if(x.eq(kind, x.i32(pending.kind)), () => store(flagsOf(x, pending, a, b)));
       },
       () => store({ result: a, aux: x.wrap(b) }),
     );

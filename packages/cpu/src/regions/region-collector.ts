@@ -204,6 +204,7 @@ export class RegionCollector {
         shape,
         isEnd: row === Row.end,
         registers: shape && use && registersOf(shape, fields, use),
+        definition: handlers.regionDefinition(row),
         library: handlers.libraryOf(row),
         fields,
       });

@@ -35,6 +35,9 @@ export class RegionExits {
   /** Where returns and indirect branches go on that leave the region. */
   private returns: Label = 0;
   private jumps: Label = 0;
+  /** Whether anybody goes there. */
+  private hasReturns = false;
+  private hasJumps = false;
 
   /** @param exitRecord record to go on with; 0: TypeScript goes on */
   constructor(
@@ -55,14 +58,14 @@ export class RegionExits {
     this.jumps = code.block();
   }
 
-  /** Behind all blocks. @param first record of the region's first block */
+  /** Behind all blocks, to where nothing falls through. @param first record of the region's first block */
   end(first: number): void {
     const { x, code, cells } = this;
     code.end();
     cells.flags.startBlock(undefined);
-    this.addressedBranch(false, first);
+    if (this.hasJumps) this.addressedBranch(false, first);
     code.end();
-    this.addressedBranch(true, first);
+    if (this.hasReturns) this.addressedBranch(true, first);
     code.end();
     cells.pages.settle(x.read(cells.state));
     code.end();
@@ -112,6 +115,8 @@ export class RegionExits {
     cells.pages.leaveIn(page);
     cells.registers.store();
     cells.flags.leave(false);
+    if (isReturn) this.hasReturns = true;
+    else this.hasJumps = true;
     code.br(isReturn ? this.returns : this.jumps);
   }
 

@@ -45,8 +45,8 @@ export interface RegionCells {
   readonly lowByte: LowByte;
   /** See `Operation.isLoud`; undefined where the region has no vectors. */
   readonly loud: Variable | undefined;
-  /** Vector constants in locals, by their words: the compiler makes others anew, of several instructions, wherever they are used. */
-  readonly constants: ReadonlyMap<string, Variable>;
+  /** Those of `floatConstants` in locals: the compiler makes others anew, of several instructions, wherever they are used. */
+  readonly constants: ReadonlyMap<readonly number[], Variable>;
   readonly flags: LazyFlags;
   readonly accesses: AccessFacts;
   /** Leaves the region: the interpreter goes on with the present instruction. */
@@ -235,7 +235,7 @@ export class RegionOperation extends StagedOperation {
   // Floating point.
 
   override vectorConstant(words: readonly number[]): Value {
-    const variable = this.cells.constants.get(words.join());
+    const variable = this.cells.constants.get(words);
     return variable === undefined ? super.vectorConstant(words) : this.x.read(variable);
   }
 

@@ -52,10 +52,11 @@ export function shapeRegion(
   const isSentTo = edges.map((_, block) => entries.has(block));
   const finish = (part: RegionPart): RegionPart => {
     if (typeof part === 'number') return part;
-    const isEntered = new Set([...part.blocks].filter((block) => entries.has(block)));
-    for (const [from, targets] of edges.entries()) {
+    const isEntered = new Set<number>();
+    for (const block of part.blocks) if (entries.has(block)) isEntered.add(block);
+    for (let from = 0; from < edges.length; from++) {
       if (part.blocks.has(from)) continue;
-      for (const target of targets) if (part.blocks.has(target)) isEntered.add(target);
+      for (const target of edges[from]) if (part.blocks.has(target)) isEntered.add(target);
     }
     isEntered.delete(part.head);
     for (const block of isEntered) isSentTo[block] = true;
@@ -79,6 +80,11 @@ function componentsOf(
   edges: readonly (readonly number[])[],
   head: number,
 ): RegionPart[] {
+  if (blocks.length === 1) {
+    // Many loops are of one block.
+    const [only] = blocks;
+    return [only !== head && edges[only].includes(only) ? loopOf(only, blocks, edges) : only];
+  }
   // By block: 0 outside, else 1 and more.
   const index = new Int32Array(edges.length);
   const low = new Int32Array(edges.length);

@@ -2,6 +2,7 @@ import type { Block } from '../engine/code-cache.ts';
 import type { StepRegisters } from '../interpreter/register-use.ts';
 import type { HandlerShape } from '../interpreter/shape.ts';
 import type { LibraryFunction } from '../library/function.ts';
+import type { Definition } from '../semantics/operation.ts';
 import type { RecordFields } from './region-operation.ts';
 
 /** A record of a block. */
@@ -13,6 +14,8 @@ export interface Step {
   readonly isEnd: boolean;
   /** Undefined without a shape. */
   readonly registers: StepRegisters | undefined;
+  /** Undefined without a shape, and where the interpreter executes the instruction. */
+  readonly definition: Definition | undefined;
   readonly library: readonly LibraryFunction[];
   readonly fields: RecordFields;
 }

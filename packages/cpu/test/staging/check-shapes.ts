@@ -1,7 +1,7 @@
 import { CodeWriter, Compiler, ModuleBuilder, Op, type Value, ValueType } from '@nest86/wasm';
 import type { Block } from '../../src/engine/code-cache.ts';
 import { regionType } from '../../src/interpreter/core-handlers.ts';
-import { importServices, writeHandler } from '../../src/interpreter/handlers.ts';
+import { definitionInRegions, importServices, writeHandler } from '../../src/interpreter/handlers.ts';
 import { type RegisterUse, registersOf } from '../../src/interpreter/register-use.ts';
 import type { HandlerShape } from '../../src/interpreter/shape.ts';
 import type { CallLibrary, LibraryFunction } from '../../src/library/function.ts';
@@ -287,6 +287,7 @@ function writeRegion(
   const step = {
     record: header + 16,
     shape,
+    definition: definitionInRegions(shape),
     isEnd: false,
     registers: registersOf(shape, fields, use),
     library: [],
