@@ -1,12 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Segment } from '../src/state/layout.ts';
 import { BareProcessor } from './bare-processor.ts';
 import { hasHost } from './harness/host-processor.ts';
+import { nativeProgram } from './harness/native-program.ts';
 
 /*
  * Instructions of 16-bit and 32-bit code against the host processor in compatibility mode: every AL, some AH, CF and AF both ways.
@@ -45,16 +42,6 @@ const inputs: readonly Outcome[] = [0, 1, 9, 0x7f, 0xa5, 0xff].flatMap((ah) =>
   ),
 );
 
-let binary = '';
-
-beforeAll(() => {
-  if (!hasHost()) return;
-  binary = join(mkdtempSync(join(tmpdir(), 'nest86-')), 'decimal');
-  const source = fileURLToPath(new URL('decimal/decimal.c', import.meta.url));
-  const { status, stderr } = spawnSync('gcc', ['-O1', '-no-pie', '-o', binary, source], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`gcc cannot build ${source}: ${stderr}`);
-});
-
 function onHost({ code }: Subject): Outcome[] {
   const input = Buffer.alloc(12 * inputs.length);
   for (const [i, { eax, flags }] of inputs.entries()) {
@@ -63,7 +50,10 @@ function onHost({ code }: Subject): Outcome[] {
     input.writeUInt32LE(eax, 12 * i + 4);
     input.writeUInt32LE(flags | 2, 12 * i + 8);
   }
-  const { stdout, status, signal } = spawnSync(binary, { input, maxBuffer: 2 ** 26 });
+  const { stdout, status, signal } = spawnSync(
+    nativeProgram(new URL('decimal/decimal.c', import.meta.url), ['-no-pie']),
+    { input, maxBuffer: 2 ** 26 },
+  );
   if (status !== 0) throw new Error(`the oracle ended with ${status ?? signal}`);
   return inputs.map((_, i) => ({
     eax: stdout.readUInt32LE(12 * i + 4),

@@ -1,9 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Outcome, stateBytes, stateOf } from '../../test/harness/host-state.ts';
+import { nativeProgram } from '../../test/harness/native-program.ts';
 import {
   codeAddress,
   codePages,
@@ -29,7 +26,6 @@ const codeBytes = codePages * pageSize;
 const programBytes = stateBytes + memoryBytes + codeBytes;
 const resultHeader = 16;
 const resultBytes = resultHeader + stateBytes + memoryBytes;
-let binary: string | undefined;
 
 export interface HostOutcome {
   readonly outcome: Outcome;
@@ -50,7 +46,10 @@ export function runOnHost(images: readonly Image[]): HostOutcome[] {
       at += bytes;
     }
   }
-  const { stdout } = spawnSync(harness(), { input, maxBuffer: 2 ** 30 });
+  const { stdout } = spawnSync(nativeProgram(new URL('host.c', import.meta.url), ['-no-pie']), {
+    input,
+    maxBuffer: 2 ** 30,
+  });
   const outcomes: HostOutcome[] = [];
   for (let at = 0; at + resultBytes <= stdout.length; at += resultBytes) {
     const state = at + resultHeader;
@@ -68,15 +67,4 @@ export function runOnHost(images: readonly Image[]): HostOutcome[] {
     });
   }
   return outcomes;
-}
-
-/** Builds the harness once. @throws Error if gcc cannot */
-function harness(): string {
-  if (binary !== undefined) return binary;
-  const path = join(mkdtempSync(join(tmpdir(), 'nest86-')), 'host');
-  const source = fileURLToPath(new URL('host.c', import.meta.url));
-  const { status, stderr } = spawnSync('gcc', ['-O1', '-no-pie', '-o', path, source], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`gcc cannot build ${source}: ${stderr}`);
-  binary = path;
-  return path;
 }

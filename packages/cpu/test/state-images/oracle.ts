@@ -1,8 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { nativeProgram } from '../harness/native-program.ts';
 
 export const areaBytes = 4096;
 
@@ -61,10 +58,7 @@ const hostBytes = 4 * (5 + 1 + 32);
 
 /** What the host processor makes of the cases: the target after the save, undefined where the load faulted. */
 export function runOnHost(cases: readonly StateCase[]): { host: Host; results: (Uint8Array | undefined)[] } {
-  const path = join(mkdtempSync(join(tmpdir(), 'nest86-')), 'state-images');
-  const source = fileURLToPath(new URL('oracle.c', import.meta.url));
-  const built = spawnSync('gcc', ['-O1', '-mgeneral-regs-only', '-o', path, source], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`gcc cannot build ${source}: ${built.stderr}`);
+  const path = nativeProgram(new URL('oracle.c', import.meta.url), ['-mgeneral-regs-only']);
   const caseBytes = 16 + 2 * areaBytes;
   const input = Buffer.alloc(cases.length * caseBytes);
   for (const [i, { load, save, loadMask, saveMask, area, target }] of cases.entries()) {
