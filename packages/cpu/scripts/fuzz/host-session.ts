@@ -9,7 +9,7 @@ import {
   statusFlags,
 } from '../../test/harness/host-state.ts';
 import { saveUserState } from '../../test/harness/user-state.ts';
-import { pageSize, physicalOf } from './address-space.ts';
+import { pageSize, physicalOf, systemAddress } from './address-space.ts';
 import { generate } from './generate.ts';
 import { comparedMemory, exitAddress, type HostOutcome, runOnHost } from './host.ts';
 import { FuzzMachine } from './machine.ts';
@@ -23,6 +23,8 @@ const batch = 50;
 /** Instructions, each repetition of a string instruction one of them, within which what ends on the host must end here. */
 const longestProgram = 20_000_000;
 const invalidOpcode = 6;
+/** Of a page fault's error code (SDM vol. 3, 4.7). */
+const present = 1;
 
 /** Whether a session compares with the host processor. */
 export function hostSeeds(number: number): boolean {
@@ -104,13 +106,14 @@ export class HostSession {
     const { processor } = machine;
     const after = stateOf(new Uint8Array(stateBytes));
     saveUserState(processor.state, after);
+    const address = processor.state.getBig('cr2');
     const isExit = this.endedWell(machine) && machine.vector === invalidOpcode;
     const [ours, theirs] = memoryDifference(memoryOf(machine), host.memory);
     const outcome: Outcome = {
       problem: processor.problem === '' ? undefined : processor.problem,
       vector: isExit ? -1 : machine.vector >= 0 ? machine.vector : -2,
-      error: machine.errorCode,
-      address: processor.state.getBig('cr2'),
+      error: machine.errorCode & ~(isSystem(address) ? present : 0),
+      address,
       state: after,
       ...ours,
     };
@@ -131,6 +134,11 @@ export class HostSession {
     }
     return lines.join('\n');
   }
+}
+
+/** Whether an address lies in the page of the supervisor, which no program on the host has. */
+function isSystem(address: bigint): boolean {
+  return address >= BigInt(systemAddress) && address < BigInt(systemAddress + pageSize);
 }
 
 /** Where two memories begin to differ, and 16 bytes of each from there. */
