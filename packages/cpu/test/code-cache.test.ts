@@ -36,6 +36,20 @@ describe('code cache', () => {
     expect(view.getUint16(edge + record.handler, true)).toBe(Row.page);
     expect(code.isHeader(kept.record)).toBe(true);
   });
+
+  test('the block that was made last stays good if it is kept and other bytes of its page are written', () => {
+    const { code, modes, physical, view } = new Engine({ ramSize: 65536 });
+    const mode = modes.of(plainMode(64));
+    const page = physical.base;
+    physical.bytes.set([0xeb, 0xfe], page);
+    const kept = code.translate(page, 0, mode, noPage, 64, 4096) as Block;
+    physical.written(page + 0x800, 1);
+    // A stale one that is still found is sent on to itself, for ever.
+    expect(code.find(page, mode)).toBe(kept);
+    expect(view.getUint16(kept.record + record.handler, true)).toBe(Row.block);
+    physical.written(page, 1);
+    expect(code.find(page, mode)).toBeUndefined();
+  });
 });
 
 test('what leads to code that was written to leads to its new translation: nobody comes to the old one again and again', () => {

@@ -1,14 +1,14 @@
 /**
  * `pnpm conformance:kut --dir FOLDER [--only PATTERN] [--accel jit|interp] [--tlb NAME] [--cpu ,+feature,-feature] [--seconds N] [--instructions N] [--text] [--json FILE]`:
- * kvm-unit-tests' configurations for x86-64 in the machine. FOLDER is a clone of kvm-unit-tests, configured with --arch=x86_64 and built. PATTERN is a regular
+ * kvm-unit-tests' configurations for x86 in the machine. FOLDER is a clone of kvm-unit-tests, configured with --arch=x86_64 or --arch=i386 and built. PATTERN is a regular
  * expression for whole names of configurations. A configuration ends behind so many seconds of the host's processor (default: its own, 300 at least) or instructions (default 10^11).
- * What needs KVM, Hyper-V, VMX, SVM, a PMU or 32-bit code is left out and listed. Prints a line each with counts of PASS, FAIL, SKIP and expected failures,
+ * What needs KVM, Hyper-V, VMX, SVM, a PMU or the other build is left out and listed. Prints a line each with counts of PASS, FAIL, SKIP and expected failures,
  * then the failures; `--text` prints the consoles. Exit 1 if something failed or did not end.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readConfigurations, whyNot } from './kvm-unit-tests/configuration.ts';
+import { builtFor, readConfigurations, whyNot } from './kvm-unit-tests/configuration.ts';
 import { type Outcome, runConfiguration } from './kvm-unit-tests/run.ts';
 
 const { values } = parseArgs({
@@ -45,16 +45,18 @@ const wanted = new RegExp(`^(?:${values.only})$`);
 const configurations = readConfigurations(readFileSync(join(dir, 'x86/unittests.cfg'), 'utf8')).filter(
   ({ name }) => wanted.test(name),
 );
+const build = builtFor(readFileSync(join(dir, 'config.mak'), 'utf8'));
 const outcomes: Outcome[] = [];
 const leftOut: { name: string; why: string }[] = [];
 console.log('configuration                 verdict    pass  fail  skip xfail  Minstr  seconds  end');
 for (const configuration of configurations) {
-  const why = whyNot(configuration);
+  const path = join(dir, 'x86', configuration.file);
+  const why = whyNot(configuration, build) ?? (existsSync(path) ? undefined : 'not built');
   if (why !== undefined) {
     leftOut.push({ name: configuration.name, why });
     continue;
   }
-  const outcome = runConfiguration(configuration, readFileSync(join(dir, 'x86', configuration.file)), {
+  const outcome = runConfiguration(configuration, readFileSync(path), {
     accel,
     tlb,
     cpu: values.cpu,

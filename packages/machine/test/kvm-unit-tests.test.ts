@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  builtFor,
   memorySize,
   parameter,
   readConfigurations,
@@ -48,12 +49,11 @@ test('configurations of kvm-unit-tests', () => {
     timeout: 30,
   });
   expect([memorySize(timed), memorySize(bounded)]).toEqual([2 ** 31, 2 ** 27]);
-  expect([timed, bounded, nested, small].map(whyNot)).toEqual([
-    undefined,
-    undefined,
-    'virtualization',
-    'built for i386 alone',
-  ]);
+  const reasons = (build: string): unknown[] =>
+    [timed, bounded, nested, small].map((configuration) => whyNot(configuration, build));
+  expect(reasons('x86_64')).toEqual([undefined, undefined, 'virtualization', 'built for i386 alone']);
+  expect(reasons('i386')).toEqual([undefined, 'built for x86_64 alone', 'virtualization', undefined]);
+  expect(builtFor('SRCDIR=.\nHOST=x86_64\nARCH=i386\n')).toBe('i386');
 });
 
 test("QEMU's processors become ours", () => {

@@ -44,9 +44,21 @@ function unquoted(text: string): string {
   return /^(["']).*\1$/.test(text) ? text.slice(1, -1) : text;
 }
 
-/** Why a configuration is not for this machine; undefined: it is. */
-export function whyNot({ name, file, groups, arch, parameters }: Configuration): string | undefined {
-  if (arch === 'i386') return 'built for i386 alone';
+/** For which processors FOLDER was configured, by its `config.mak`. */
+export function builtFor(text: string): string {
+  return /^ARCH=(\S+)$/m.exec(text)?.[1] ?? 'x86_64';
+}
+
+/**
+ * Why a configuration is not for this machine; undefined: it is.
+ *
+ * @param build what the images were built for: `x86_64` or `i386`
+ */
+export function whyNot(
+  { name, file, groups, arch, parameters }: Configuration,
+  build: string,
+): string | undefined {
+  if (arch !== undefined && arch !== build) return `built for ${arch} alone`;
   if (groups.includes('vmx') || groups.includes('svm') || name === 'svm_npt') return 'virtualization';
   if (groups.includes('hyperv')) return "needs Hyper-V's interface";
   if (groups.includes('pmu')) return 'needs performance monitoring';
