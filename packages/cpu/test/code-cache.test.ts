@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Block } from '../src/engine/code-cache.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { Row, record } from '../src/records/layout.ts';
+import { Row, record, recordSize } from '../src/records/layout.ts';
 import { RegionCollector } from '../src/regions/region-collector.ts';
 import { BareProcessor } from './bare-processor.ts';
 import { plainMode } from './plain-mode.ts';

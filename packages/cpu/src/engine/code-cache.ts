@@ -21,6 +21,8 @@ export interface Block {
   readonly record: number;
   /** Instructions. */
   readonly count: number;
+  /** Behind the last instruction's record there is one that leads on. */
+  readonly leadsOn: boolean;
   /** Offset in its page, and of the first byte behind it: beyond 4096 if the last instruction crosses into another page. */
   readonly start: number;
   readonly end: number;
@@ -224,6 +226,7 @@ export class CodeCache {
     const block: Block = {
       record: header,
       count,
+      leadsOn: goesOn,
       start: offset,
       end: at,
       page,

@@ -180,11 +180,10 @@ export class RegionCollector {
   private steps(block: Block): Step[] {
     const { view, handlers } = this;
     const steps: Step[] = [];
-    for (let i = 0; i <= block.count; i++) {
+    const records = block.leadsOn ? block.count + 1 : block.count;
+    for (let i = 0; i < records; i++) {
       const at = block.record + recordSize * (i + 1);
       const row = view.getUint16(at + record.handler, true);
-      // Behind the last instruction there is a record only if the block leads on.
-      if (i === block.count && row !== Row.end) break;
       const position = view.getUint16(at + record.position, true);
       const shape = handlers.shapeOf(row);
       const use = handlers.registerUse(row);

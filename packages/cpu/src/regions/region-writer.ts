@@ -473,6 +473,8 @@ export class RegionWriter {
    * @param arrive done when it is
    */
   private transfer(from: number, to: number, refused: () => void, arrive?: () => void): void {
+    // Much was concluded from the edges.
+    if (!this.comers[to].includes(from)) throw new Error(`block ${from} leads to ${to} by no edge`);
     const { numbers } = this.pageList;
     const isKnown = ((this.knownPages >> numbers[to]) & 1) !== 0;
     const barred = isKnown ? undefined : this.pages.isBarred(numbers[from], numbers[to]);

@@ -276,6 +276,7 @@ function writeRegion(
   const block: Partial<Block> = {
     record: header,
     count: 1,
+    leadsOn: false,
     start: fields.start,
     end: fields.next,
     page: 0x10000,
