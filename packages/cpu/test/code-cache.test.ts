@@ -52,6 +52,20 @@ describe('code cache', () => {
   });
 });
 
+test('what a block that was not kept left behind the record of a JMP is no end of the block before it', () => {
+  const { code, modes, physical, view, handlers } = new Engine({ ramSize: 65536 });
+  const mode = modes.of(plainMode(64));
+  const page = physical.base;
+  // nop, nop, jmp $; and four of nop.
+  physical.bytes.set([0x90, 0x90, 0xeb, 0xfe], page);
+  physical.bytes.fill(0x90, page + 0x100, page + 0x104);
+  code.translate(page, 0x100, mode, noPage, 3, 4096);
+  const kept = code.translate(page, 0, mode, noPage, 64, 4096) as Block;
+  expect(view.getUint16(kept.record + 4 * recordSize + record.handler, true)).toBe(Row.end);
+  const collector = new RegionCollector(view, handlers, { blocks: 8, instructions: 100 });
+  expect(collector.read(kept, 0).steps.map(({ isEnd }) => isEnd)).toEqual([false, false, false]);
+});
+
 test('what leads to code that was written to leads to its new translation: nobody comes to the old one again and again', () => {
   const cpu = new BareProcessor({ accel: 'interp', ramSize: 1 << 20 });
   // NOP; JMP +0; ADD EAX, 1; DEC ECX; JNZ back.
