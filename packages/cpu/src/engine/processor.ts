@@ -348,6 +348,12 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     this.modeIsStale = true;
   }
 
+  shutDown(): void {
+    this.boundary.isShutDown = true;
+    this.state.words[activityCell] = Activity.shutdown;
+    this.stop();
+  }
+
   instructionBytes(out: Uint8Array): number {
     return this.finder.instructionBytes(this.ripLow, this.ripHigh, out);
   }
