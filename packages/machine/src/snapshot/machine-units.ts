@@ -23,9 +23,9 @@ export interface MachineUnits {
 export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
   const { clock, physical, pc, processors, scheduler, random } = machine;
   const each = (
-    make: (processor: VirtualProcessor, name: string) => SnapshotUnit,
+    make: (processor: VirtualProcessor, name: string) => SnapshotUnit | [],
     kind: string,
-  ): SnapshotUnit[] => processors.map((processor, i) => make(processor, `${kind}/${i}`));
+  ): SnapshotUnit[] => processors.flatMap((processor, i) => make(processor, `${kind}/${i}`));
   return [
     unit('clock', clock),
     ...pc.units(),
@@ -39,6 +39,7 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     ...each(({ tsc }, name) => unit(name, tsc), 'tsc'),
     ...each(({ apic }, name) => unit(name, apic), 'apic'),
     ...each(tlbUnit, 'tlb'),
+    ...each(({ vmx }, name) => (vmx === undefined ? [] : unit(name, vmx)), 'vmx'),
     ...each(({ processor }, name) => unit(name, processor), 'processor'),
     unit('random', {
       save: () => ({ version: 1, state: random.state }),
