@@ -64,6 +64,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   readonly msrs: MachineMsrs;
   /** VMX, if the model has it. */
   readonly vmx: VmxExtension | undefined;
+  private alarm: ReturnType<MachineClock['timer']> | undefined;
 
   constructor(private readonly parts: VirtualProcessorInit) {
     const { engine, index, apicId, cpuid, model, tlb, clock, ports, fabric, external } = parts;
@@ -127,7 +128,17 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   }
 
   run(count: number): RunEnd {
-    return this.processor.run(count);
+    const end = this.processor.run(count);
+    this.setAlarm();
+    return end;
+  }
+
+  /** A guest that waits does not retire what the VMX-preemption timer counts by: time wakes it. */
+  setAlarm(): void {
+    const end = this.vmx?.timerEnd;
+    if (end === undefined || this.isRunning) return;
+    this.alarm ??= this.parts.clock.timer(() => this.latch(EventSource.timer));
+    this.alarm.set(this.tsc.timeOf(end | 0, Math.floor(end / 2 ** 32)));
   }
 
   step(): RunEnd {

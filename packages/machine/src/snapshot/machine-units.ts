@@ -41,6 +41,7 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     ...each(tlbUnit, 'tlb'),
     ...each(({ vmx }, name) => (vmx === undefined ? [] : unit(name, vmx)), 'vmx'),
     ...each(({ processor }, name) => unit(name, processor), 'processor'),
+    ...each((virtual, name) => (virtual.vmx === undefined ? [] : unit(name, alarmOf(virtual))), 'alarm'),
     unit('random', {
       save: () => ({ version: 1, state: random.state }),
       restore: ({ state }) => {
@@ -49,6 +50,11 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     }),
     unit('scheduler', scheduler),
   ];
+}
+
+/** Follows from the rest. */
+function alarmOf(virtual: VirtualProcessor): { save(): { version: 1 }; restore(): void } {
+  return { save: () => ({ version: 1 }), restore: () => virtual.setAlarm() };
 }
 
 /** Without a snapshot it is empty, which is always legal (T-06), but not what a run without interruption would find. */

@@ -54,8 +54,8 @@ const dependencies: readonly (readonly [control: string, needs: string])[] = [
   ['exit.saveTimer', 'pin.preemptionTimer'],
 ];
 
-/** The preemption timer counts once for each 2^5 ticks of the time stamp counter. */
-export const timerShift = 5;
+/** The preemption timer counts once for each 2^0 ticks of the time stamp counter: an instruction is much, where exits cost nothing. */
+export const timerShift = 0;
 
 /** Bits of IA32_VMX_EPT_VPID_CAP (SDM vol. 3, A.10). */
 const EptCap = {

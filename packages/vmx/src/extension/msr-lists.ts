@@ -9,7 +9,8 @@ const smbase = 0x9e;
 /** Microcode: writes of these start or lead to an update. */
 const biosUpdate = 0x79;
 const biosSign = 0x8b;
-/** More than this is not looked at, whatever a guest asks for. */
+/** Stored as the processor has it, without the guest's offset. */
+const timeStampCounter = 0x10;
 const value = new Int32Array(2);
 
 /** Whether an entry must not name a register: x2APIC's, and those above. */
@@ -62,7 +63,8 @@ export function storeMsrs(core: VmxCore, count: number, low: number, high: numbe
     const offset = at & 0xff0;
     const index = physical.read(page, offset, 4) >>> 0;
     if (isForbidden(index, physical.read(page, offset + 4, 4), false)) return i + 1;
-    if (!readMsr(unit, index, value)) return i + 1;
+    if (index === timeStampCounter) unit.time.tsc(value);
+    else if (!readMsr(unit, index, value)) return i + 1;
     physical.write(page, offset + 8, 4, value[0]);
     physical.write(page, offset + 12, 4, value[1]);
   }

@@ -3,10 +3,10 @@ import { timerShift } from '../capabilities/capabilities.ts';
 
 const counter = new Int32Array(2);
 
-/** The VMX-preemption timer (SDM vol. 3, 26.5.1): counts whenever bit 5 of the time stamp counter changes, so its end is a value of that. */
+/** The VMX-preemption timer (SDM vol. 3, 26.5.1): its end is a value of the time stamp counter, shifted as its rate says. */
 export class PreemptionTimer {
   private isRunning = false;
-  /** Count of the time stamp counter, over 2^5, at which it has come to 0. */
+  /** Count of the time stamp counter, over its rate, at which it has come to 0. */
   private end = 0;
 
   constructor(private readonly controls: GuestControls) {}
@@ -28,6 +28,11 @@ export class PreemptionTimer {
     if (now(unit) >= this.end) return true;
     this.arm(unit);
     return false;
+  }
+
+  /** Value of the time stamp counter at which it is at 0. */
+  get endOfCounter(): number | undefined {
+    return this.isRunning ? this.end * 2 ** timerShift : undefined;
   }
 
   /** What is left of it. */

@@ -11,7 +11,7 @@ export interface VmxState {
   readonly vmxonPage: number;
   readonly currentPage: number;
   readonly isGuest: boolean;
-  /** Preemption timer: value of the time stamp counter, over 2^5, at which it ends, −1: it is off; count of retired instructions to look at it. */
+  /** Preemption timer: value of the time stamp counter, over its rate, at which it ends, −1: it is off; count of retired instructions to look at it. */
   readonly timerEnd: number;
   readonly timerDeadline: number;
 }

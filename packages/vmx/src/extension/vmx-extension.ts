@@ -55,6 +55,11 @@ export class VmxExtension implements VirtualizationExtension {
     core.reset();
   }
 
+  /** Value of the time stamp counter at which the preemption timer is at 0; undefined: it does not run. */
+  get timerEnd(): number | undefined {
+    return this.core.timer.endOfCounter;
+  }
+
   /** Exits so far, by reason. */
   get statistics(): { readonly entries: number; readonly exits: Readonly<Record<string, number>> } {
     const { entries, exits } = this.core;
