@@ -23,7 +23,6 @@ function checkWord(checks: EntryChecks, word: ControlWord, value: number, sectio
 function checkExecutionControls(checks: EntryChecks): void {
   const { vmcs, pin, primary, secondary, capabilities } = checks;
   const section = '27.2.1.1';
-  const has = (bit: number): boolean => (secondary & bit) !== 0;
   checkWord(checks, 'pin', pin, section);
   checkWord(checks, 'primary', primary, section);
   if ((primary & Primary.secondary) !== 0) checkWord(checks, 'secondary', secondary, section);
@@ -55,32 +54,33 @@ function checkExecutionControls(checks: EntryChecks): void {
     section,
     'NMI-window exiting: only with virtual NMIs',
   );
-  if (has(Secondary.vpid)) checks.expect((vmcs.low(Cell.vpid) & 0xffff) !== 0, section, 'VPID: not 0');
-  if (has(Secondary.ept))
+  if ((secondary & Secondary.vpid) !== 0)
+    checks.expect((vmcs.low(Cell.vpid) & 0xffff) !== 0, section, 'VPID: not 0');
+  if ((secondary & Secondary.ept) !== 0)
     checks.expect(
       capabilities.takesEptp(vmcs.low(Cell.eptPointer), vmcs.high(Cell.eptPointer)),
       section,
       'EPTP: memory type, page-walk length and reserved bits as IA32_VMX_EPT_VPID_CAP says',
     );
   checks.expect(
-    has(Secondary.ept) || !has(Secondary.unrestrictedGuest),
+    (secondary & Secondary.ept) !== 0 || (secondary & Secondary.unrestrictedGuest) === 0,
     section,
     'unrestricted guest: only with EPT',
   );
   checks.expect(
-    has(Secondary.ept) || !has(Secondary.modeBasedExecute),
+    (secondary & Secondary.ept) !== 0 || (secondary & Secondary.modeBasedExecute) === 0,
     section,
     'mode-based execute control: only with EPT',
   );
-  if (has(Secondary.pml)) {
-    checks.expect(has(Secondary.ept), section, 'PML: only with EPT');
+  if ((secondary & Secondary.pml) !== 0) {
+    checks.expect((secondary & Secondary.ept) !== 0, section, 'PML: only with EPT');
     checks.expect(
       checks.isPage(Cell.pmlAddress),
       section,
       'PML address: bits 11:0 and those beyond the physical-address width are 0',
     );
   }
-  if (has(Secondary.vmFunctions)) {
+  if ((secondary & Secondary.vmFunctions) !== 0) {
     const controls = vmcs.low(Cell.vmFunctionControls);
     checks.expect(
       (controls & ~capabilities.vmFunctions) === 0 && vmcs.high(Cell.vmFunctionControls) === 0,
@@ -89,18 +89,18 @@ function checkExecutionControls(checks: EntryChecks): void {
     );
     if ((controls & 1) !== 0)
       checks.expect(
-        has(Secondary.ept) && checks.isPage(Cell.eptpListAddress),
+        (secondary & Secondary.ept) !== 0 && checks.isPage(Cell.eptpListAddress),
         section,
         'EPTP switching: only with EPT; bits 11:0 of the EPTP-list address and those beyond the physical-address width are 0',
       );
   }
-  if (has(Secondary.shadowing))
+  if ((secondary & Secondary.shadowing) !== 0)
     checks.expect(
       checks.isPage(Cell.vmreadBitmap) && checks.isPage(Cell.vmwriteBitmap),
       section,
       'VMREAD- and VMWRITE-bitmap addresses: bits 11:0 and those beyond the physical-address width are 0',
     );
-  if (has(Secondary.violationException))
+  if ((secondary & Secondary.violationException) !== 0)
     checks.expect(
       checks.isPage(Cell.virtualizationExceptionAddress),
       section,

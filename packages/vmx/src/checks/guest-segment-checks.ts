@@ -64,6 +64,10 @@ function isUsable({ vmcs }: EntryChecks, n: number): boolean {
   return (vmcs.low(rightsOf(n)) & unusable) === 0;
 }
 
+function demand(checks: EntryChecks, n: number, isRight: boolean, rule: string): void {
+  if (!isRight) checks.expect(false, section, `guest ${names[n]} access rights: ${rule}`);
+}
+
 /** ES CS SS DS FS GS of a guest that is not in virtual-8086 mode. */
 function checkRights(checks: EntryChecks, n: number): void {
   const { vmcs, entry, secondary } = checks;
@@ -71,40 +75,44 @@ function checkRights(checks: EntryChecks, n: number): void {
   const type = rights & 15;
   const level = (rights >>> 5) & 3;
   const isUnrestricted = (secondary & Secondary.unrestrictedGuest) !== 0;
-  const say = (isRight: boolean, rule: string): void => {
-    if (!isRight) checks.expect(false, section, `guest ${names[n]} access rights: ${rule}`);
-  };
   const selectorLevel = vmcs.low(selectorOf(n)) & 3;
   const stackRights = vmcs.low(rightsOf(Register.ss));
   const stackLevel = (stackRights >>> 5) & 3;
   const usable = n === Register.cs || (rights & unusable) === 0;
   if (n === Register.cs) {
-    say(type === 9 || type === 11 || type === 13 || type === 15 || (type === 3 && isUnrestricted), 'type');
-    if (type === 3) say(level === 0, 'DPL 0 of a data segment');
-    else if (type === 9 || type === 11) say(level === stackLevel, 'DPL equal to that of SS');
-    else if (type === 13 || type === 15) say(level <= stackLevel, 'DPL not above that of SS');
+    demand(
+      checks,
+      n,
+      type === 9 || type === 11 || type === 13 || type === 15 || (type === 3 && isUnrestricted),
+      'type',
+    );
+    if (type === 3) demand(checks, n, level === 0, 'DPL 0 of a data segment');
+    else if (type === 9 || type === 11) demand(checks, n, level === stackLevel, 'DPL equal to that of SS');
+    else if (type === 13 || type === 15) demand(checks, n, level <= stackLevel, 'DPL not above that of SS');
   } else if (n === Register.ss) {
-    if (usable) say(type === 3 || type === 7, 'type');
-    if (!isUnrestricted) say(level === selectorLevel, 'DPL equal to RPL');
+    if (usable) demand(checks, n, type === 3 || type === 7, 'type');
+    if (!isUnrestricted) demand(checks, n, level === selectorLevel, 'DPL equal to RPL');
     const isReal = (vmcs.low(Cell.guestCr0) & 1) === 0;
     if ((vmcs.low(rightsOf(Register.cs)) & 15) === 3 || isReal)
-      say(level === 0, 'DPL 0 in real-address mode');
+      demand(checks, n, level === 0, 'DPL 0 in real-address mode');
   } else if (usable) {
-    say((type & 1) !== 0, 'accessed');
-    say((type & 8) === 0 || (type & 2) !== 0, 'readable code');
+    demand(checks, n, (type & 1) !== 0, 'accessed');
+    demand(checks, n, (type & 8) === 0 || (type & 2) !== 0, 'readable code');
     // Not of conforming code.
-    if (!isUnrestricted && type <= 11) say(level >= selectorLevel, 'DPL not below RPL');
+    if (!isUnrestricted && type <= 11) demand(checks, n, level >= selectorLevel, 'DPL not below RPL');
   }
   if (!usable) return;
-  say((rights & 0x10) !== 0, 'S is 1');
-  say((rights & 0x80) !== 0, 'present');
-  say((rights & 0xfffe_0f00) === 0, 'reserved bits');
+  demand(checks, n, (rights & 0x10) !== 0, 'S is 1');
+  demand(checks, n, (rights & 0x80) !== 0, 'present');
+  demand(checks, n, (rights & 0xfffe_0f00) === 0, 'reserved bits');
   if (n === Register.cs)
-    say(
+    demand(
+      checks,
+      n,
       (entry & Entry.longMode) === 0 || (rights & 0x2000) === 0 || (rights & 0x4000) === 0,
       'D/B is 0 in 64-bit code',
     );
-  say(granularityFits(vmcs.low(limitOf(n)), rights), 'G as the limit wants it');
+  demand(checks, n, granularityFits(vmcs.low(limitOf(n)), rights), 'G as the limit wants it');
 }
 
 /** Bits 11:0 of the limit not all 1: G is 0. Any of bits 31:20 is 1: G is 1. */

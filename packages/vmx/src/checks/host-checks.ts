@@ -10,6 +10,23 @@ const cr0Wp = 0x1_0000;
 /** SCE, LME, LMA, NXE. */
 const eferBits = 0xd01;
 
+const selectors: readonly number[] = [
+  Cell.hostCsSelector,
+  Cell.hostSsSelector,
+  Cell.hostDsSelector,
+  Cell.hostEsSelector,
+  Cell.hostFsSelector,
+  Cell.hostGsSelector,
+  Cell.hostTrSelector,
+];
+const bases: readonly number[] = [
+  Cell.hostFsBase,
+  Cell.hostGsBase,
+  Cell.hostGdtrBase,
+  Cell.hostIdtrBase,
+  Cell.hostTrBase,
+];
+
 /** Checks of the host-state area (SDM vol. 3, 27.2.2 to 27.2.4): a violation is VMfailValid with error 8. */
 export function checkHost(checks: EntryChecks): void {
   const { vmcs, exit, entry, capabilities, state } = checks;
@@ -58,15 +75,6 @@ export function checkHost(checks: EntryChecks): void {
   }
 
   const segments = '27.2.3';
-  const selectors = [
-    Cell.hostCsSelector,
-    Cell.hostSsSelector,
-    Cell.hostDsSelector,
-    Cell.hostEsSelector,
-    Cell.hostFsSelector,
-    Cell.hostGsSelector,
-    Cell.hostTrSelector,
-  ];
   for (const cell of selectors)
     checks.expect((vmcs.low(cell) & 7) === 0, segments, 'host selectors: RPL and TI are 0');
   checks.expect(
@@ -80,7 +88,6 @@ export function checkHost(checks: EntryChecks): void {
       segments,
       'host SS selector: not 0 without long mode',
     );
-  const bases = [Cell.hostFsBase, Cell.hostGsBase, Cell.hostGdtrBase, Cell.hostIdtrBase, Cell.hostTrBase];
   for (const cell of bases) checks.expect(checks.isCanonical(cell), segments, 'host bases: canonical');
 
   const size = '27.2.4';

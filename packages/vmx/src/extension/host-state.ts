@@ -1,4 +1,4 @@
-import { writeSegmentCache } from '@nest86/cpu/virtualization';
+import { type VirtualizationUnit, writeSegmentCache } from '@nest86/cpu/virtualization';
 import { Fault, Translation } from '@nest86/mmu';
 import { Exit } from '../capabilities/controls.ts';
 import { Cell } from '../vmcs/fields.ts';
@@ -57,19 +57,27 @@ export function loadHost(core: VmxCore): boolean {
   return unit.mmu.walker.loadPdptes(host, out) === Fault.none;
 }
 
+/** A flat data segment; one with a null selector is not usable. */
+function loadData(
+  state: VirtualizationUnit['state'],
+  segment: number,
+  selector: number,
+  low: number,
+  high: number,
+): void {
+  const isNull = (selector & 0xffff) === 0;
+  writeSegmentCache(state, segment, selector, low, high, -1, isNull ? 0xc093 | unusable : 0xc093);
+}
+
 /** SDM vol. 3, 28.5.2. */
 function loadSegments({ unit, vmcs }: VmxCore, isLong: boolean): void {
   const { state } = unit;
-  const flat = (segment: number, selector: number, low: number, high: number): void => {
-    const isNull = (selector & 0xffff) === 0;
-    writeSegmentCache(state, segment, selector, low, high, -1, isNull ? 0xc093 | unusable : 0xc093);
-  };
   writeSegmentCache(state, cs, vmcs.low(Cell.hostCsSelector), 0, 0, -1, isLong ? 0xa09b : 0xc09b);
-  flat(es, vmcs.low(Cell.hostEsSelector), 0, 0);
-  flat(ss, vmcs.low(Cell.hostSsSelector), 0, 0);
-  flat(ds, vmcs.low(Cell.hostDsSelector), 0, 0);
-  flat(fs, vmcs.low(Cell.hostFsSelector), vmcs.low(Cell.hostFsBase), vmcs.high(Cell.hostFsBase));
-  flat(gs, vmcs.low(Cell.hostGsSelector), vmcs.low(Cell.hostGsBase), vmcs.high(Cell.hostGsBase));
+  loadData(state, es, vmcs.low(Cell.hostEsSelector), 0, 0);
+  loadData(state, ss, vmcs.low(Cell.hostSsSelector), 0, 0);
+  loadData(state, ds, vmcs.low(Cell.hostDsSelector), 0, 0);
+  loadData(state, fs, vmcs.low(Cell.hostFsSelector), vmcs.low(Cell.hostFsBase), vmcs.high(Cell.hostFsBase));
+  loadData(state, gs, vmcs.low(Cell.hostGsSelector), vmcs.low(Cell.hostGsBase), vmcs.high(Cell.hostGsBase));
   writeSegmentCache(state, ldtr, 0, 0, 0, 0, unusable);
   writeSegmentCache(
     state,
