@@ -179,10 +179,6 @@ export function widthOf(encoding: number): number {
   return (encoding >>> 13) & 3;
 }
 
-export function kindOf(encoding: number): number {
-  return (encoding >>> 10) & 3;
-}
-
 /*
  * The region: revision at byte 0, abort indicator at 4 (SDM vol. 3, table 25-1), fields of 8 bytes from 40h on, and the launch state in the last
  * bytes, since VMCLEAR must leave bytes 0 to 3FFh alone (requirements 12.10).
