@@ -315,10 +315,12 @@ function shadowAccess(core: VmxCore, isRead: boolean, instruction: Instruction):
   const isKnown = isRead ? readField(shadow) : writeField(shadow, in64BitMode(unit));
   if (!isKnown) {
     unit.state.flags = (unit.state.flags & ~statusFlags) | zero;
-    shadow.setLow(Cell.instructionError, InstructionError.unsupportedField);
+    // The number goes to the current VMCS: the shadow is only read and written.
+    vmcs.setLow(Cell.instructionError, InstructionError.unsupportedField);
+    core.written();
   } else if (isRead) writeOperand(unit, instruction, 0, value[0], value[1]);
   if (isKnown) succeed(core);
-  if (!isRead || !isKnown) physical.written(offset, 4096);
+  if (!isRead) physical.written(offset, 4096);
   return Answer.completed;
 }
 
