@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Activity } from '../src/state/layout.ts';
+import { Activity, stateOffset } from '../src/state/layout.ts';
 import { EventType } from '../src/system/exceptions.ts';
 import { InterruptGate } from '../src/virtualization/controls.ts';
 import { EventSource } from '../src/virtualization/events.ts';
@@ -290,4 +290,20 @@ describe('order and latches', () => {
     // STI shadows CPUID.
     expect(summary(exits)[0]).toEqual(['cpuid', 1, 2]);
   });
+});
+
+test('debug traps that a guest is entered with wait behind MOV SS until the next instruction has completed', () => {
+  for (const [shadow, rip] of [
+    [0, 0],
+    [2, 2],
+  ]) {
+    const { exits } = scenario([...inc, ...inc], (toy) => {
+      const { extension, cpu } = toy;
+      extension.wanted.exceptions = 1 << 1;
+      extension.requests = EventSource.debugTrap;
+      cpu.processor.events.debugBits = 1;
+      extension.guest.words[extension.guest.at(stateOffset.interruptShadow)] = shadow;
+    });
+    expect(summary(exits)[0]).toEqual(['exception 1/3/-1 1', rip, 1 + rip / 2]);
+  }
 });

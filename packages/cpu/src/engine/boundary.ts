@@ -35,6 +35,8 @@ export class Boundary implements EventTarget {
   /** The run ends with the delivery of an event; it did. */
   isStepping = false;
   isDelivered = false;
+  /** The extension has shut the processor down while it left a guest. */
+  isShutDown = false;
   /** Count at the last delivery, and how many deliveries there were at that count. */
   retiredAtDelivery = -1;
   fruitless = 0;
@@ -136,12 +138,13 @@ export class Boundary implements EventTarget {
     // Debug traps that wait, for the next instruction or behind the shadow of a stack switch, stay the guest's.
     events.debugBits |= processor.breakpoints.held;
     processor.breakpoints.held = 0;
+    this.isShutDown = false;
     interception.extension.leave();
     processor.delivery.stage = DeliveryStage.none;
     events.pending &= ~(ownSources | EventSource.debugTrap);
     events.debugBits = 0;
     events.isInjecting = false;
-    this.state.set('activity', Activity.running);
+    this.state.set('activity', this.isShutDown ? Activity.shutdown : Activity.running);
     processor.stateLoaded();
     this.goOn();
   }

@@ -348,6 +348,12 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     this.modeIsStale = true;
   }
 
+  shutDown(): void {
+    this.boundary.isShutDown = true;
+    this.state.words[activityCell] = Activity.shutdown;
+    this.stop();
+  }
+
   instructionBytes(out: Uint8Array): number {
     return this.finder.instructionBytes(this.ripLow, this.ripHigh, out);
   }
@@ -367,7 +373,7 @@ export class Processor implements SystemUnit, VirtualizationUnit {
     }
     const before = this.retired;
     const deliveries = this.delivery.count;
-    breakpoints.met = (isShadowed ? breakpoints.held : 0) | ((flags & flagTrap) !== 0 ? singleStep : 0);
+    breakpoints.met = (isShadowed ? this.takeHeldTraps() : 0) | ((flags & flagTrap) !== 0 ? singleStep : 0);
     breakpoints.held = 0;
     const { memory, transitions } = this;
     memory.isAlone = true;
@@ -401,6 +407,16 @@ export class Processor implements SystemUnit, VirtualizationUnit {
       this.isStopping = false;
     }
     this.boundary.raiseDebug(trap);
+  }
+
+  /** Debug traps that a load of SS held back: its own, and those that a guest was entered with. */
+  private takeHeldTraps(): number {
+    const { breakpoints, events } = this;
+    if ((events.pending & EventSource.debugTrap) === 0) return breakpoints.held;
+    const bits = breakpoints.held | events.debugBits;
+    events.pending &= ~EventSource.debugTrap;
+    events.debugBits = 0;
+    return bits;
   }
 
   /** Whether the instruction that was just executed goes on with another iteration. @param ripLow where it stands */

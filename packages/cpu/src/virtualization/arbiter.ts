@@ -78,7 +78,8 @@ export class EventArbiter {
     }
     // MOV SS holds NMIs back, too (SDM vol. 3, 6.8.3); STI may ("STI" in vol. 2), and does on processors that are in use.
     if (shadow !== 0) due &= ~EventSource.nmi;
-    if (shadow === shadowOfStack) due &= ~EventSource.nmiWindow;
+    // A load of SS holds debug traps until the next instruction has completed (SDM vol. 3, 6.8.3 and 27.7.3).
+    if (shadow === shadowOfStack) due &= ~(EventSource.nmiWindow | EventSource.debugTrap);
     if (state.get('nmiBlocked') !== 0) {
       due &= ~EventSource.nmiWindow;
       if (controls?.nmiGate !== InterruptGate.open) due &= ~EventSource.nmi;

@@ -113,6 +113,8 @@ export interface VirtualizationUnit extends SystemUnit {
   stateLoaded(): void;
   /** To be called after `GuestControls` were changed in between. */
   controlsChanged(): void;
+  /** In `leave`: the host does not go on but is shut down, as by a VMX abort. */
+  shutDown(): void;
   /**
    * Bytes of the present instruction as they were fetched, for exits that hand them on; walks without a trace.
    * @param out 15 bytes or more

@@ -6,6 +6,7 @@ export { GuestFault, guestFault, pageFault } from '../system/fault.ts';
 export { readMsr, writeMsr } from '../system/msrs.ts';
 export {
   effectiveAddress,
+  in64BitMode,
   linearAddress,
   operandAddress,
   operandSegment,

@@ -8,6 +8,7 @@ import {
 } from '@nest86/apic';
 import {
   Activity,
+  capabilitiesOf,
   type Engine,
   EventSource,
   type IoPorts,
@@ -18,6 +19,8 @@ import {
 } from '@nest86/cpu';
 import type { CpuidModel } from '@nest86/cpuid';
 import { Mmu, PagingContext, type PagingModel, type TlbBackend } from '@nest86/mmu';
+import { VmxCapabilities } from '@nest86/vmx';
+import { VmxExtension } from '@nest86/vmx/extension';
 import { MachineMsrs } from '../msr/machine-msrs.ts';
 import type { MachineClock } from '../time/machine-clock.ts';
 import { TimeStampCounter } from '../time/time-stamp-counter.ts';
@@ -59,6 +62,9 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   readonly apic: LocalApic;
   readonly processor: Processor;
   readonly msrs: MachineMsrs;
+  /** VMX, if the model has it. */
+  readonly vmx: VmxExtension | undefined;
+  private alarm: ReturnType<MachineClock['timer']> | undefined;
 
   constructor(private readonly parts: VirtualProcessorInit) {
     const { engine, index, apicId, cpuid, model, tlb, clock, ports, fabric, external } = parts;
@@ -82,14 +88,22 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
     const { msrs: own } = this;
     const { msrs: apicMsrs } = this.apic;
     const leaves = new ProcessorCpuid(cpuid, this.context, apicId);
+    const capabilities = capabilitiesOf(leaves);
+    const vmx = cpuid.has('vmx')
+      ? new VmxExtension(new VmxCapabilities(cpuid, { cr4: capabilities.cr4 }))
+      : undefined;
+    this.vmx = vmx;
     this.processor = new Processor(engine, index, {
+      ...(vmx && { extension: vmx }),
+      capabilities,
       mmu: this.mmu,
       context: this.context,
       cpuid: leaves,
       io: ports,
       // What the APIC refuses, the others do not know.
       msrs: {
-        read: (number, out) => apicMsrs.read(number, out) || own.read(number, out),
+        read: (number, out) =>
+          apicMsrs.read(number, out) || vmx?.readMsr(number, out) === true || own.read(number, out),
         write: (number, low, high) => apicMsrs.write(number, low, high) || own.write(number, low, high),
       },
       time: this.tsc,
@@ -114,7 +128,17 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   }
 
   run(count: number): RunEnd {
-    return this.processor.run(count);
+    const end = this.processor.run(count);
+    this.setAlarm();
+    return end;
+  }
+
+  /** A guest that waits does not retire what the VMX-preemption timer counts by: time wakes it. */
+  setAlarm(): void {
+    const end = this.vmx?.timerEnd;
+    if (end === undefined || this.isRunning) return;
+    this.alarm ??= this.parts.clock.timer(() => this.latch(EventSource.timer));
+    this.alarm.set(this.tsc.timeOf(end | 0, Math.floor(end / 2 ** 32)));
   }
 
   step(): RunEnd {
@@ -128,6 +152,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   /** As after RESET (SDM vol. 3, table 10-1): the first one runs, the others wait for their start-up IPI. */
   reset(): void {
     const { processor, context, mmu, apic, parts } = this;
+    this.vmx?.reset();
     resetState(processor.state, context, parts.cpuid.signature);
     processor.events.pending = 0;
     processor.events.isInjecting = false;
@@ -151,6 +176,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   /** INIT (S2-14 to S2-16): the processor core asks for it between instructions. */
   private initialize(): void {
     const { processor, context, mmu, apic, parts } = this;
+    this.vmx?.reset();
     initializeState(processor.state, context, parts.cpuid.signature);
     mmu.tlb.reset();
     mmu.enter(context);

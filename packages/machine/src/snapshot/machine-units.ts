@@ -23,9 +23,9 @@ export interface MachineUnits {
 export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
   const { clock, physical, pc, processors, scheduler, random } = machine;
   const each = (
-    make: (processor: VirtualProcessor, name: string) => SnapshotUnit,
+    make: (processor: VirtualProcessor, name: string) => SnapshotUnit | [],
     kind: string,
-  ): SnapshotUnit[] => processors.map((processor, i) => make(processor, `${kind}/${i}`));
+  ): SnapshotUnit[] => processors.flatMap((processor, i) => make(processor, `${kind}/${i}`));
   return [
     unit('clock', clock),
     ...pc.units(),
@@ -39,7 +39,9 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     ...each(({ tsc }, name) => unit(name, tsc), 'tsc'),
     ...each(({ apic }, name) => unit(name, apic), 'apic'),
     ...each(tlbUnit, 'tlb'),
+    ...each(({ vmx }, name) => (vmx === undefined ? [] : unit(name, vmx)), 'vmx'),
     ...each(({ processor }, name) => unit(name, processor), 'processor'),
+    ...each((virtual, name) => (virtual.vmx === undefined ? [] : unit(name, alarmOf(virtual))), 'alarm'),
     unit('random', {
       save: () => ({ version: 1, state: random.state }),
       restore: ({ state }) => {
@@ -48,6 +50,11 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     }),
     unit('scheduler', scheduler),
   ];
+}
+
+/** Follows from the rest. */
+function alarmOf(virtual: VirtualProcessor): { save(): { version: 1 }; restore(): void } {
+  return { save: () => ({ version: 1 }), restore: () => virtual.setAlarm() };
 }
 
 /** Without a snapshot it is empty, which is always legal (T-06), but not what a run without interruption would find. */

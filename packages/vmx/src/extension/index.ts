@@ -1,0 +1,2 @@
+export { type VmxState, VmxStateError } from './snapshot.ts';
+export { VmxExtension } from './vmx-extension.ts';
