@@ -9,7 +9,8 @@ import { root, workspacePackages } from './lib/workspace.mjs';
 const floors = [
   ['wasm', 'decoder'],
   ['mmu', 'cpuid', 'apic'],
-  ['cpu', 'vmx', 'svm', 'devices', 'paravirt'],
+  ['cpu', 'devices', 'paravirt'],
+  ['vmx', 'svm'],
   ['machine'],
   ['cli', 'web'],
 ];
