@@ -1,1 +1,3 @@
-export {};
+export { type SvmFeatures, svmFeatureNames, svmFeatures } from './features.ts';
+export { SvmExtension } from './svm-extension.ts';
+export { SvmMsr, SvmMsrs, type SvmMsrsParts } from './svm-msrs.ts';
