@@ -5,6 +5,7 @@ import {
   type ModelRequest,
   resolveModel,
 } from '@nest86/cpuid';
+import { svmFeatureNames } from '@nest86/svm/extension';
 import { defaultFeatures } from './default-model.ts';
 
 /*
@@ -40,7 +41,7 @@ export const bareRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
 /** For a machine with local APICs and the MSRs of `MachineMsrs`. */
 export const boardRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
   available: [...defaultFeatures, ...furtherEngineFeatures, ...boardFeatures],
-  onRequest: [...featuresOnRequest, 'waitpkg'],
+  onRequest: [...featuresOnRequest, 'waitpkg', ...svmFeatureNames],
 };
 
 const generic = cpuModels.get('x86-64-v3') as CpuModelData;

@@ -90,6 +90,8 @@ export class NestedMachine {
   /** Called when the host's program writes to port 10h, after each exit. */
   onExit: () => void = () => {};
   readonly ports: string[] = [];
+  /** Called at all other ports. */
+  onPort: (port: number) => void = () => {};
   tpr = 0;
   private readonly interrupts = { isPending: false, acknowledge: () => this.acknowledge() };
   private readonly vectors: number[] = [];
@@ -129,7 +131,10 @@ export class NestedMachine {
         read: (port) => port,
         write: (port, _bytes, value) => {
           if (port === 0x10) this.onExit();
-          else this.ports.push(`${port.toString(16)}=${value}`);
+          else {
+            this.ports.push(`${port.toString(16)}=${value}`);
+            this.onPort(port);
+          }
         },
       },
       time: {
@@ -298,7 +303,7 @@ export class NestedMachine {
     this.processor.stop();
   }
 
-  run(count = 2000, slice = count): this {
+  run(count: number = 2000, slice: number = count): this {
     const { processor } = this;
     const end = processor.retired + count;
     while (processor.retired < end && !this.isDone) {
@@ -340,7 +345,7 @@ const ways: readonly (readonly [options: NestedOptions, slice: number])[] = [
 export function scenario(
   code: readonly number[],
   prepare: (machine: NestedMachine) => void = () => {},
-  onExit: (machine: NestedMachine, exit: string) => boolean | void = () => {},
+  onExit: (machine: NestedMachine, exit: string) => unknown = () => {},
   options: NestedOptions = {},
 ): { exits: string[]; machine: NestedMachine } {
   const ends = ways.map(([way, slice]) => {

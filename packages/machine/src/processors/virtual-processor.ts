@@ -18,6 +18,7 @@ import {
 } from '@nest86/cpu';
 import type { CpuidModel } from '@nest86/cpuid';
 import { Mmu, PagingContext, type PagingModel, type TlbBackend } from '@nest86/mmu';
+import { SvmExtension, svmFeatures } from '@nest86/svm/extension';
 import { MachineMsrs } from '../msr/machine-msrs.ts';
 import type { MachineClock } from '../time/machine-clock.ts';
 import { TimeStampCounter } from '../time/time-stamp-counter.ts';
@@ -59,6 +60,8 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   readonly apic: LocalApic;
   readonly processor: Processor;
   readonly msrs: MachineMsrs;
+  /** AMD's virtualization, where CPUID has it. */
+  readonly svm: SvmExtension | undefined;
 
   constructor(private readonly parts: VirtualProcessorInit) {
     const { engine, index, apicId, cpuid, model, tlb, clock, ports, fabric, external } = parts;
@@ -80,8 +83,10 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
     const memoryEnds = { topOfLowMemory, ...(topOfMemory > 0 ? { topOfMemory } : {}) };
     this.msrs = new MachineMsrs({ cpuid, tsc: this.tsc, ...memoryEnds });
     const { msrs: own } = this;
+    this.svm = cpuid.has('svm') ? new SvmExtension(svmFeatures((name) => cpuid.has(name))) : undefined;
+    const svmMsrs = this.svm?.msrs;
     const { msrs: apicMsrs } = this.apic;
-    const leaves = new ProcessorCpuid(cpuid, this.context, apicId);
+    const leaves = new ProcessorCpuid(cpuid, apicId);
     this.processor = new Processor(engine, index, {
       mmu: this.mmu,
       context: this.context,
@@ -89,16 +94,21 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
       io: ports,
       // What the APIC refuses, the others do not know.
       msrs: {
-        read: (number, out) => apicMsrs.read(number, out) || own.read(number, out),
-        write: (number, low, high) => apicMsrs.write(number, low, high) || own.write(number, low, high),
+        read: (number, out) =>
+          apicMsrs.read(number, out) || svmMsrs?.read(number, out) === true || own.read(number, out),
+        write: (number, low, high) =>
+          apicMsrs.write(number, low, high) ||
+          svmMsrs?.write(number, low, high) === true ||
+          own.write(number, low, high),
       },
       time: this.tsc,
       interrupts: this.apic,
       taskPriority: this.apic.taskPriority,
       random: () => parts.random(),
       initialize: () => this.initialize(),
+      ...(this.svm === undefined ? {} : { extension: this.svm }),
     });
-    leaves.state = this.processor.state;
+    leaves.processor = this.processor;
   }
 
   get retired(): number {
@@ -128,6 +138,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   /** As after RESET (SDM vol. 3, table 10-1): the first one runs, the others wait for their start-up IPI. */
   reset(): void {
     const { processor, context, mmu, apic, parts } = this;
+    this.svm?.reset();
     resetState(processor.state, context, parts.cpuid.signature);
     processor.events.pending = 0;
     processor.events.isInjecting = false;
@@ -151,6 +162,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   /** INIT (S2-14 to S2-16): the processor core asks for it between instructions. */
   private initialize(): void {
     const { processor, context, mmu, apic, parts } = this;
+    this.svm?.initialize();
     initializeState(processor.state, context, parts.cpuid.signature);
     mmu.tlb.reset();
     mmu.enter(context);

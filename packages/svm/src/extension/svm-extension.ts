@@ -35,6 +35,7 @@ import {
 import { PauseFilter } from './pause-filter.ts';
 import { interceptsMsr, interceptsPort, portInformation } from './permission-maps.ts';
 import { loadFurther, storeFurther } from './registers.ts';
+import { restoreSvm, type SvmState, saveSvm } from './snapshot.ts';
 import { SvmMsrs, VmCr } from './svm-msrs.ts';
 import { enterGuest, GuestSpace, leaveGuest } from './transition.ts';
 
@@ -345,7 +346,7 @@ export class SvmExtension implements VirtualizationExtension {
   private decided(code: number, { what, kind, instruction }: InterceptedInstruction): number {
     if (code < 0) return Answer.continue;
     this.exit.code = code;
-    const isControl = code < ExitCode.drRead;
+    const isControl = code < ExitCode.drRead || code === ExitCode.cr0SelectiveWrite;
     // MOV to and from CR: bit 63 and the register; CLTS, LMSW, SMSW: nothing. MOV DR: the register.
     if (isControl && kind <= 1) this.assist(instruction.rm & 15, -0x8000_0000);
     else if (what === Intercept.debugRegister) this.assist(instruction.rm & 15, 0);
@@ -513,6 +514,15 @@ export class SvmExtension implements VirtualizationExtension {
     if ((this.view().low(at.intercept1) & Intercept1.shutdown) === 0) return Answer.continue;
     this.exit.set(ExitCode.shutdown);
     return Answer.exit;
+  }
+
+  save(): SvmState {
+    return saveSvm(this);
+  }
+
+  /** @throws SvmSnapshotError */
+  restore(saved: SvmState): void {
+    restoreSvm(this, saved);
   }
 
   leave(): void {
