@@ -29,8 +29,8 @@ check = /sys/module/kvm_intel/parameters/allow_smaller_maxphyaddr=Y
 #file = off.flat
 
 [nested]
-file = svm.flat
-groups = svm
+file = vmx.flat
+groups = vmx
 
 [small]
 file = small.flat

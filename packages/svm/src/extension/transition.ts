@@ -11,8 +11,8 @@ import type { SvmExtension } from './svm-extension.ts';
 const at = vmcbOffset;
 const cr0Paging = -0x8000_0000;
 const eferLma = 0x400;
-/** Of the host's CR4, what decides how nested page tables look: PSE PAE LA57. */
-const nestedCr4 = 0x1030;
+/** Of the host's CR4, what decides how nested page tables look and what their faults tell: PSE PAE LA57 SMEP. */
+const nestedCr4 = 0x10_1030;
 const pcide = 0x2_0000;
 /** Values of TLB_CONTROL. */
 const TlbControl = { none: 0, all: 1, asid: 3, asidNonGlobal: 7 } as const;
