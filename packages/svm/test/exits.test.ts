@@ -63,6 +63,18 @@ describe('intercepted instructions', () => {
     ]);
   });
 
+  test('DR4 and DR5 by their own names; RSM wherever it stands', () => {
+    // MOV DR4, RAX; MOV RAX, DR5; RSM
+    const code = [0x0f, 0x23, 0xe0, 0x0f, 0x21, 0xe8, 0x0f, 0xaa];
+    const values = { interceptDr: 0x0010_0020, intercept1: Intercept1.rsm };
+    expect(scenario(code, (m) => m.set(values)).exits).toEqual([
+      'DR4_WRITE 0 0 at 0 next 3',
+      'DR5_READ 0 0 at 3 next 6',
+      'RSM 0 0 at 6 next 8',
+      end(8),
+    ]);
+  });
+
   test('the selective CR0 intercept lets TS and MP pass, but not LMSW', () => {
     // MOV RBX, CR0; XOR EBX, 8; MOV CR0, RBX; XOR EBX, 20000h (AM is 40000h: bit 16 is WP); MOV CR0, RBX; LMSW BX
     const code = [

@@ -1,18 +1,38 @@
-import { Segment, type VirtualizationUnit, writeSegmentCache } from '@nest86/cpu/virtualization';
+import { Segment, stateOffset, type VirtualizationUnit, writeSegmentCache } from '@nest86/cpu/virtualization';
 import type { PagingContext } from '@nest86/mmu';
 
 const segments: readonly number[] = [Segment.es, Segment.cs, Segment.ss, Segment.ds];
-const wordsPerSegment = 5;
-/** Words: RAX, RSP, RFLAGS, tables, segments. */
-const size: number = 5 + 6 + segments.length * wordsPerSegment;
 const flagVirtual8086 = 0x2_0000;
+
+// Cells of the state, as words.
+const general: number = stateOffset.gpr >> 2;
+const tableBase: number = stateOffset.tableBase >> 2;
+const tableLimit: number = stateOffset.tableLimit >> 2;
+const cplCell: number = stateOffset.cpl >> 2;
+const dr7: number = (stateOffset.debug >> 2) + 14;
+/** RAX, RSP; GDTR and IDTR; as they are in the state. */
+const plain: readonly number[] = [
+  ...[general, general + 1, general + 8, general + 9],
+  ...[tableBase, tableBase + 1, tableBase + 2, tableBase + 3, tableLimit, tableLimit + 1],
+];
+/** Of each segment: selector, base, limit, attributes. */
+const cached: readonly number[] = segments.flatMap((segment) => [
+  (stateOffset.segmentSelector >> 2) + segment,
+  (stateOffset.segmentBase >> 2) + 2 * segment,
+  (stateOffset.segmentBase >> 2) + 2 * segment + 1,
+  (stateOffset.segmentLimit >> 2) + segment,
+  (stateOffset.segmentAttributes >> 2) + segment,
+]);
+const cells: Int32Array = Int32Array.from([...plain, ...cached]);
+const segmentsAt: number = plain.length;
 
 /**
  * The host's registers while a guest runs (APM vol. 2, 15.5.1 and 15.6). The page that VM_HSAVE_PA names stays as it is: its content is the
  * implementation's own.
  */
 export class HostState {
-  readonly words: Int32Array = new Int32Array(size);
+  /** Words of `cells`, and RFLAGS. */
+  readonly words: Int32Array = new Int32Array(cells.length + 1);
   /** Control registers; also the address space of the host. */
   context: PagingContext | undefined;
   /** Where the host goes on: behind VMRUN. */
@@ -21,7 +41,7 @@ export class HostState {
 
   /** RFLAGS.IF. */
   get takesInterrupts(): boolean {
-    return (this.words[4] & 0x200) !== 0;
+    return (this.words[cells.length] & 0x200) !== 0;
   }
 
   save(unit: VirtualizationUnit): void {
@@ -30,24 +50,8 @@ export class HostState {
     this.context = unit.context;
     this.ripLow = unit.nextLow;
     this.ripHigh = unit.nextHigh;
-    words[0] = state.low('gpr', 0);
-    words[1] = state.high('gpr', 0);
-    words[2] = state.low('gpr', 4);
-    words[3] = state.high('gpr', 4);
-    words[4] = state.flags;
-    for (let table = 0; table < 2; table++) {
-      words[5 + 3 * table] = state.low('tableBase', table);
-      words[6 + 3 * table] = state.high('tableBase', table);
-      words[7 + 3 * table] = state.get('tableLimit', table);
-    }
-    for (let i = 0, at = 11; i < segments.length; i++, at += wordsPerSegment) {
-      const segment = segments[i];
-      words[at] = state.get('segmentSelector', segment);
-      words[at + 1] = state.low('segmentBase', segment);
-      words[at + 2] = state.high('segmentBase', segment);
-      words[at + 3] = state.get('segmentLimit', segment);
-      words[at + 4] = state.get('segmentAttributes', segment);
-    }
+    for (let i = 0; i < cells.length; i++) words[i] = state.words[cells[i]];
+    words[cells.length] = state.flags;
   }
 
   /** Registers but the control registers, which are the context's. CPL is 0, RFLAGS.VM is 0, breakpoints are off. */
@@ -56,14 +60,8 @@ export class HostState {
     const { state } = unit;
     unit.nextLow = this.ripLow;
     unit.nextHigh = this.ripHigh;
-    state.setPair('gpr', words[0], words[1], 0);
-    state.setPair('gpr', words[2], words[3], 4);
-    state.flags = words[4] & ~flagVirtual8086;
-    for (let table = 0; table < 2; table++) {
-      state.setPair('tableBase', words[5 + 3 * table], words[6 + 3 * table], table);
-      state.set('tableLimit', words[7 + 3 * table], table);
-    }
-    for (let i = 0, at = 11; i < segments.length; i++, at += wordsPerSegment)
+    for (let i = 0; i < segmentsAt; i++) state.words[cells[i]] = words[i];
+    for (let i = 0, at = segmentsAt; i < segments.length; i++, at += 5)
       writeSegmentCache(
         state,
         segments[i],
@@ -73,7 +71,9 @@ export class HostState {
         words[at + 3],
         words[at + 4],
       );
-    state.set('cpl', 0);
-    state.setPair('debug', 0x400, 0, 7);
+    state.flags = words[cells.length] & ~flagVirtual8086;
+    state.words[cplCell] = 0;
+    state.words[dr7] = 0x400;
+    state.words[dr7 + 1] = 0;
   }
 }
