@@ -329,9 +329,7 @@ function staticLeaves(cpuid: CpuidModel): { read(leaf: number, subleaf: number, 
   return { read: (leaf, subleaf, out) => cpuid.read(leaf, subleaf, dynamic, out) };
 }
 
-function checkOptions({ memory, processors = 1, seed = 1, cpuid }: MachineOptions): void {
-  if (cpuid?.has('svm') === true && cpuid.vendor !== 'amd')
-    throw new MachineOptionError('svm on a processor of Intel: an AMD model is allowed, such as zen4');
+function checkOptions({ memory, processors = 1, seed = 1 }: MachineOptions): void {
   if (memory % 65536 !== 0 || !(memory >= 2 << 20 && memory <= mostMemory))
     throw new MachineOptionError(`memory ${memory}: multiples of 65536 from 2 MiB to 3584 MiB are allowed`);
   if (!Number.isInteger(processors) || processors < 1 || processors > 64)
