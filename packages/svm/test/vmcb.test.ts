@@ -87,8 +87,8 @@ describe('checks', () => {
   test('a state that is allowed', () => {
     expect(found({})).toEqual([]);
     expect(found({ eventInjection: 0x8000_030en | 0x800n })).toEqual([]);
-    // Outside long mode the upper half of CR3 does not matter.
-    expect(found({ efer: 0x1000, cr3: 2n ** 60n, csAttributes: 0xc9b })).toEqual([]);
+    // Without PAE the upper half of CR3 does not matter.
+    expect(found({ efer: 0x1000, cr4: 0, cr3: 2n ** 60n, csAttributes: 0xc9b })).toEqual([]);
     // Without nested paging its fields do not.
     expect(found({ nestedControl: 0, guestPat: 0x0202n, nestedCr3: 2n ** 60n })).toEqual([]);
   });
@@ -99,6 +99,7 @@ describe('checks', () => {
     ['15.5.1 CR0[63:32] are not 0', { cr0: 0x1_8005_0033n }],
     ['15.5.1 CR3 has reserved bits set', { cr3: 2n ** 48n }],
     ['15.5.1 CR3 has reserved bits set', { cr3: 2n ** 63n }],
+    ['15.5.1 CR3 has reserved bits set', { cr3: 2n ** 48n, efer: 0x1000 }],
     ['15.5.1 CR4 has reserved bits set', { cr4: 0x8000_0020 }],
     ['15.5.1 CR4 has reserved bits set', { cr4: 0x1_0000_0020n }],
     ['15.5.1 DR6[63:32] are not 0', { dr6: 2n ** 32n }],
@@ -121,7 +122,7 @@ describe('checks', () => {
   ])('%s', (text, change) => expect(found(change)).toEqual([text]));
 
   test('of tables that just fit, and of the host', () => {
-    expect(found({ msrpmBase: 0xffff_ffff_efffn, iopmBase: 0xffff_ffff_dfffn })).toEqual([]);
+    expect(found({ msrpmBase: 0xffff_ffff_dfffn, iopmBase: 0xffff_ffff_dfffn })).toEqual([]);
     expect(found({}, { hasPaging: false, isLongMode: false })).toEqual([
       '15.25.3 nested paging is enabled and the host has paging off',
     ]);
