@@ -88,7 +88,7 @@ add_system() {
   for source in system/long/*.c system/protected/*.c; do programs+=("${source%.c}"); done
 }
 if [ $# = 0 ]; then
-  programs=(bench welcome vmx)
+  programs=(bench svm vmx welcome)
   add_system
 fi
 for name in "$@"; do

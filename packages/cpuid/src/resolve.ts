@@ -66,6 +66,8 @@ export function resolveModel(data: CpuModelData, request: ModelRequest = {}): Re
     if (!featureBits.has(name))
       throw new CpuidFeatureError(`feature "${name}": allowed are ${[...featureBits.keys()].join(', ')}`);
     if (!isOn) continue;
+    if (name === 'svm' && data.vendor === 'intel' && mode !== 'raw')
+      throw new CpuidFeatureError(`+svm: ${data.name} is a processor of Intel, and only AMD's have it`);
     if (!canBe(name) && !onRequest.has(name))
       throw new CpuidFeatureError(`+${name}: this machine does not have it, whatever the model`);
     features.add(name);

@@ -2,7 +2,7 @@
  * `pnpm conformance:kut --dir FOLDER [--only PATTERN] [--accel jit|interp] [--tlb NAME] [--cpu ,+feature,-feature] [--seconds N] [--instructions N] [--text] [--json FILE]`:
  * kvm-unit-tests' configurations for x86 in the machine. FOLDER is a clone of kvm-unit-tests, configured with --arch=x86_64 or --arch=i386 and built. PATTERN is a regular
  * expression for whole names of configurations. A configuration ends behind so many seconds of the host's processor (default: its own, 300 at least) or instructions (default 10^11).
- * What needs KVM, Hyper-V, SVM, a PMU or the other build is left out and listed. Prints a line each with counts of PASS, FAIL, SKIP and expected failures,
+ * What needs KVM, Hyper-V, a PMU or the other build is left out and listed. Prints a line each with counts of PASS, FAIL, SKIP and expected failures,
  * then the failures; `--text` prints the consoles. Exit 1 if something failed or did not end.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

@@ -70,7 +70,7 @@ export class BareMachine {
       throw new MachineOptionError(`seed ${seed}: a whole number other than 0 is allowed`);
     this.memorySize = memory;
     this.signature = cpuid.signature;
-    const leaves = new ProcessorCpuid(cpuid, this.context, 0);
+    const leaves = new ProcessorCpuid(cpuid, 0);
     const { observes = false } = options;
     this.engine = new Engine({ ramSize: memory, accel, vendor: cpuid.vendor, cpuid: leaves, observes });
     this.physical = this.engine.physical;
@@ -102,7 +102,7 @@ export class BareMachine {
       cpuid: leaves,
       random: seededRandom(seed),
     });
-    leaves.state = this.processor.state;
+    leaves.processor = this.processor;
     this.reset();
   }
 

@@ -5,6 +5,7 @@ import {
   type ModelRequest,
   resolveModel,
 } from '@nest86/cpuid';
+import { svmFeatureNames } from '@nest86/svm/extension';
 import { defaultFeatures } from './default-model.ts';
 
 /*
@@ -31,8 +32,6 @@ export const boardFeatures: readonly string[] = words(
 /** They work, but a guest that has them waits by MWAIT, which only gives others their turn: it never sleeps as it does with HLT. */
 export const featuresOnRequest: readonly string[] = words('monitor monitorx');
 
-/** Work on a board, and are had only by those that ask. */
-const virtualizationFeatures: readonly string[] = ['vmx'];
 
 /** For a machine that is nothing but engine and memory. */
 export const bareRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
@@ -43,7 +42,7 @@ export const bareRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
 /** For a machine with local APICs and the MSRs of `MachineMsrs`. */
 export const boardRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
   available: [...defaultFeatures, ...furtherEngineFeatures, ...boardFeatures],
-  onRequest: [...featuresOnRequest, 'waitpkg', ...virtualizationFeatures],
+  onRequest: [...featuresOnRequest, 'waitpkg', 'vmx', ...svmFeatureNames],
 };
 
 const generic = cpuModels.get('x86-64-v3') as CpuModelData;

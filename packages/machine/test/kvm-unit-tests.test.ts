@@ -29,8 +29,8 @@ check = /sys/module/kvm_intel/parameters/allow_smaller_maxphyaddr=Y
 #file = off.flat
 
 [nested]
-file = svm.flat
-groups = svm
+file = vmx.flat
+groups = vmx
 
 [small]
 file = small.flat
@@ -58,7 +58,9 @@ test('configurations of kvm-unit-tests', () => {
 
 test("QEMU's processors become ours", () => {
   const { model, missing } = processorOf(`${parameter(timed, '-cpu')},+svm`, 2);
-  expect([model.has('x2apic'), model.has('pcid'), missing]).toEqual([true, false, ['svm']]);
+  expect([model.has('x2apic'), model.has('pcid'), missing]).toEqual([true, false, []]);
+  expect([model.vendor, model.has('npt')]).toEqual(['amd', true]);
+  expect(processorOf('max,+avic', 1).missing).toEqual(['avic']);
   expect(processorOf(parameter(bounded, '-cpu'), 1).model.physicalBits).toBe(36);
   expect(processorOf('Opteron_G1,vendor=AuthenticAMD', 1).model.vendor).toBe('amd');
   expect(processorOf('max', 1, ',-umip').model.has('umip')).toBe(false);

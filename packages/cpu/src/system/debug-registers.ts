@@ -43,12 +43,12 @@ const mov: Service = (unit, instruction) => {
   let number = registerNumber(isWrite ? target : source);
   if (number > 7) throw guestFault(Exception.invalidOpcode);
   // DR4 and DR5 are other names of DR6 and DR7, unless debugging extensions take them away (SDM vol. 3, 18.2.2).
-  if (number === 4 || number === 5) {
-    if ((context.cr4 & cr4De) !== 0) throw guestFault(Exception.invalidOpcode);
-    number += 2;
-  }
+  const isAlias = number === 4 || number === 5;
+  if (isAlias && (context.cr4 & cr4De) !== 0) throw guestFault(Exception.invalidOpcode);
   requireLevel0(unit);
+  // An owner sees the name that the instruction uses (APM vol. 2, 15.8.3).
   if (isRegisterIntercepted(unit, Intercept.debugRegister, instruction, number, isWrite)) return;
+  if (isAlias) number += 2;
   if ((state.low('debug', 7) & dr7Gd) !== 0) {
     // The exception brings its reason along in DR6; its delivery clears GD (SDM vol. 3, 18.2.4).
     throw debugFault(dr6Bd);

@@ -141,8 +141,9 @@ function save(unit: SystemUnit): void {
 /** SDM vol. 2, RSM; APM vol. 2, 10.3.6: a state that cannot be is a shutdown. */
 const rsm: Service = (unit, instruction) => {
   const { state } = unit;
-  if (state.get('inSmm') === 0) throw guestFault(Exception.invalidOpcode);
+  // The intercept goes before everything (APM vol. 2, table 15-7).
   if (isIntercepted(unit, Intercept.resume, instruction)) return;
+  if (state.get('inSmm') === 0) throw guestFault(Exception.invalidOpcode);
   if (!restoreControl(unit)) {
     state.set('activity', Activity.shutdown);
     unit.stop();

@@ -1,5 +1,6 @@
 // What an implementation of the port needs: VMX, SVM, or a tester's own.
 
+export { Activity, Segment, stateOffset } from '../state/layout.ts';
 export { writeSegmentCache } from '../state/segment-cache.ts';
 export { type DeliveredEvent, DeliveryStage, type EventDelivery, EventType } from '../system/exceptions.ts';
 export { GuestFault, guestFault, pageFault } from '../system/fault.ts';

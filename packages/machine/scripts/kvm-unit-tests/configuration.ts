@@ -59,7 +59,6 @@ export function whyNot(
   build: string,
 ): string | undefined {
   if (arch !== undefined && arch !== build) return `built for ${arch} alone`;
-  if (groups.includes('svm') || name === 'svm_npt') return 'virtualization';
   if (groups.includes('hyperv')) return "needs Hyper-V's interface";
   if (groups.includes('pmu')) return 'needs performance monitoring';
   if (name === 'access_fep') return "needs KVM's forced emulation";

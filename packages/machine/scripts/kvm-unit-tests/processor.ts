@@ -1,5 +1,6 @@
 import type { CpuidModel, CpuModelData } from '@nest86/cpuid';
 import { featureBits, resolveModel } from '@nest86/cpuid';
+import { svmFeatureNames } from '@nest86/svm/extension';
 import { boardRequest, findModel } from '../../src/index.ts';
 
 /** Our model for QEMU's: the nearest. */
@@ -42,6 +43,11 @@ export function processorOf(
       const isOn = !key.startsWith('-') && value !== 'off';
       if (isOn && !available.has(name)) missing.push(name);
       else if (isOn || featureBits.has(name)) changes.push([name, isOn]);
+      // QEMU's own processors are AMD's, and have all of SVM that it knows.
+      if (name === 'svm' && isOn) {
+        data = { ...data, vendor: 'amd' };
+        for (const feature of svmFeatureNames) changes.push([feature, true]);
+      }
     }
   }
   const { model } = resolveModel(data, {

@@ -12,13 +12,12 @@ const miscMonitor = 0x4_0000;
 
 /** CPUID of one processor: the model's leaves with the bits that tell of its present state (S3-03). */
 export class ProcessorCpuid implements CpuidSource {
-  /** The processor's state, once there is one; before that, features are shown as they are at their best. */
-  state: VcpuState | undefined;
+  /** The processor, once there is one; before that, features are shown as they are at their best. A guest's context is in the place of its host's. */
+  processor: { readonly state: VcpuState; readonly context: PagingContext } | undefined;
   private readonly bits: { -readonly [Name in keyof DynamicBits]-?: Required<DynamicBits>[Name] };
 
   constructor(
     private readonly model: CpuidModel,
-    private readonly context: PagingContext,
     apicId: number,
   ) {
     this.bits = {
@@ -34,10 +33,11 @@ export class ProcessorCpuid implements CpuidSource {
   }
 
   read(leaf: number, subleaf: number, out: Int32Array): void {
-    const { bits, context, state } = this;
-    bits.osxsave = (context.cr4 & cr4Osxsave) !== 0;
-    bits.ospke = (context.cr4 & cr4Pke) !== 0;
-    if (state !== undefined) {
+    const { bits, processor } = this;
+    if (processor !== undefined) {
+      const { state, context } = processor;
+      bits.osxsave = (context.cr4 & cr4Osxsave) !== 0;
+      bits.ospke = (context.cr4 & cr4Pke) !== 0;
       bits.xcr0 = state.low('xcr0');
       bits.xss = state.low('xss');
       bits.apicEnabled = (state.low('apicBase') & apicGlobalEnable) !== 0;

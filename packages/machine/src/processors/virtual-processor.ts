@@ -19,6 +19,7 @@ import {
 } from '@nest86/cpu';
 import type { CpuidModel } from '@nest86/cpuid';
 import { Mmu, PagingContext, type PagingModel, type TlbBackend } from '@nest86/mmu';
+import { SvmExtension, svmFeatures } from '@nest86/svm/extension';
 import { VmxCapabilities } from '@nest86/vmx';
 import { VmxExtension } from '@nest86/vmx/extension';
 import { MachineMsrs } from '../msr/machine-msrs.ts';
@@ -65,6 +66,8 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   /** VMX, if the model has it. */
   readonly vmx: VmxExtension | undefined;
   private alarm: ReturnType<MachineClock['timer']> | undefined;
+  /** AMD's virtualization, where CPUID has it. */
+  readonly svm: SvmExtension | undefined;
 
   constructor(private readonly parts: VirtualProcessorInit) {
     const { engine, index, apicId, cpuid, model, tlb, clock, ports, fabric, external } = parts;
@@ -86,15 +89,19 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
     const memoryEnds = { topOfLowMemory, ...(topOfMemory > 0 ? { topOfMemory } : {}) };
     this.msrs = new MachineMsrs({ cpuid, tsc: this.tsc, ...memoryEnds });
     const { msrs: own } = this;
+    this.svm = cpuid.has('svm') ? new SvmExtension(svmFeatures((name) => cpuid.has(name))) : undefined;
+    const svmMsrs = this.svm?.msrs;
     const { msrs: apicMsrs } = this.apic;
-    const leaves = new ProcessorCpuid(cpuid, this.context, apicId);
+    const leaves = new ProcessorCpuid(cpuid, apicId);
     const capabilities = capabilitiesOf(leaves);
     const vmx = cpuid.has('vmx')
       ? new VmxExtension(new VmxCapabilities(cpuid, { cr4: capabilities.cr4 }))
       : undefined;
     this.vmx = vmx;
+    // No model has both.
+    const extension = vmx ?? this.svm;
     this.processor = new Processor(engine, index, {
-      ...(vmx && { extension: vmx }),
+      ...(extension && { extension }),
       capabilities,
       mmu: this.mmu,
       context: this.context,
@@ -103,8 +110,14 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
       // What the APIC refuses, the others do not know.
       msrs: {
         read: (number, out) =>
-          apicMsrs.read(number, out) || vmx?.readMsr(number, out) === true || own.read(number, out),
-        write: (number, low, high) => apicMsrs.write(number, low, high) || own.write(number, low, high),
+          apicMsrs.read(number, out) ||
+          vmx?.readMsr(number, out) === true ||
+          svmMsrs?.read(number, out) === true ||
+          own.read(number, out),
+        write: (number, low, high) =>
+          apicMsrs.write(number, low, high) ||
+          svmMsrs?.write(number, low, high) === true ||
+          own.write(number, low, high),
       },
       time: this.tsc,
       interrupts: this.apic,
@@ -112,7 +125,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
       random: () => parts.random(),
       initialize: () => this.initialize(),
     });
-    leaves.state = this.processor.state;
+    leaves.processor = this.processor;
   }
 
   get retired(): number {
@@ -153,6 +166,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   reset(): void {
     const { processor, context, mmu, apic, parts } = this;
     this.vmx?.reset();
+    this.svm?.reset();
     resetState(processor.state, context, parts.cpuid.signature);
     processor.events.pending = 0;
     processor.events.isInjecting = false;
@@ -177,6 +191,7 @@ export class VirtualProcessor implements ScheduledProcessor, ApicTarget {
   private initialize(): void {
     const { processor, context, mmu, apic, parts } = this;
     this.vmx?.reset();
+    this.svm?.initialize();
     initializeState(processor.state, context, parts.cpuid.signature);
     mmu.tlb.reset();
     mmu.enter(context);

@@ -39,6 +39,8 @@ export function machineUnits(machine: MachineUnits): SnapshotUnit[] {
     ...each(({ tsc }, name) => unit(name, tsc), 'tsc'),
     ...each(({ apic }, name) => unit(name, apic), 'apic'),
     ...each(tlbUnit, 'tlb'),
+    // Which context a processor's registers belong to goes before these.
+    ...processors.flatMap(({ svm }, i) => (svm === undefined ? [] : [unit(`svm/${i}`, svm)])),
     ...each(({ vmx }, name) => (vmx === undefined ? [] : unit(name, vmx)), 'vmx'),
     ...each(({ processor }, name) => unit(name, processor), 'processor'),
     ...each((virtual, name) => (virtual.vmx === undefined ? [] : unit(name, alarmOf(virtual))), 'alarm'),
