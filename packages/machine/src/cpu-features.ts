@@ -32,7 +32,6 @@ export const boardFeatures: readonly string[] = words(
 /** They work, but a guest that has them waits by MWAIT, which only gives others their turn: it never sleeps as it does with HLT. */
 export const featuresOnRequest: readonly string[] = words('monitor monitorx');
 
-
 /** For a machine that is nothing but engine and memory. */
 export const bareRequest: Pick<ModelRequest, 'available' | 'onRequest'> = {
   available: [...defaultFeatures, ...furtherEngineFeatures],

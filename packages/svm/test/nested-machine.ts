@@ -13,14 +13,7 @@ import {
 } from '@nest86/cpu';
 import { createTlb, Mmu, PagingContext, PagingModel, type TlbName } from '@nest86/mmu';
 import { SvmExtension, type SvmFeatures, svmFeatures } from '../src/extension/index.ts';
-import {
-  ExitCode,
-  exitName,
-  type VmcbFieldName,
-  type VmcbValues,
-  vmcbFields,
-  vmcbSize,
-} from '../src/index.ts';
+import { ExitCode, exitName, type VmcbFieldName, type VmcbValues, vmcbFields } from '../src/index.ts';
 
 /** Host-physical addresses. */
 export const Host = {
@@ -375,5 +368,3 @@ export function scenario(
   }
   return ends[0];
 }
-
-export { vmcbSize };
